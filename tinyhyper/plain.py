@@ -43,7 +43,10 @@ class Printed(float):
 
 
 def short(value: float | None, digits: int = 4) -> str:
-    """A number in few digits, 1e-5 as the explorer writes it; a dash if it is not known."""
+    """A number in few digits; a dash if it is not known.
+
+    Text, pictures and explorer write it alike, and as Python reads it: -1.5, 1e-5, inf, nan.
+    """
     if isinstance(value, Printed):
         return value.text
     return "–" if value is None else EXPONENT.sub(r"e\1", f"{value + 0.0:.{digits}g}")

@@ -32,7 +32,8 @@ from xml.etree import ElementTree
 
 import mutation_page
 
-ROOT = Path(__file__).resolve().parents[2]
+HELPERS = Path(__file__).resolve().parent
+ROOT = HELPERS.parents[1]
 KILLERS, FEW = 20, 3  # tests that are run first, and files whose tests come next
 SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
 SURFACE = "tests/ops/test_operation.py"  # looks at signatures, so it runs no line of any operation
@@ -60,11 +61,19 @@ class Verdict(NamedTuple):
 
 def measure(folder: Path) -> None:
     """Run the tests once without a fault: which lines each one runs, and how long it takes."""
-    environment = {**os.environ, "CI": "1", "COVERAGE_FILE": str(folder / "lines")}
-    tests = ["-m", "pytest", "-q", "-m", "", "-n", "auto", *[f"--ignore=tests/{name}.py" for name in LEFT_OUT]]
+    environment = {**os.environ, "CI": "1", "COVERAGE_FILE": str(folder / "lines"), "PYTHONPATH": f"{ROOT}:{HELPERS}"}
+    left_out = [f"--ignore=tests/{name}.py" for name in LEFT_OUT]
+    tests = ["-m", "pytest", "-q", "-m", "", "-n", "auto", "-p", "mutation", *left_out]
     cover = ["--cov=tinyhyper", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
     times = f"--junitxml={folder / 'tests.xml'}"
     subprocess.run([sys.executable, *tests, *cover, times], cwd=ROOT, env=environment, check=True)
+
+
+def pytest_runtest_setup() -> None:
+    """A plugin of the measurement: each test traces its rules anew, so that all tests of a rule's line are known."""
+    from tinyhyper.optim import update
+
+    update._traced.cache_clear()
 
 
 class Reach:
@@ -91,8 +100,8 @@ class Reach:
     def lots(self, fault: Any, killers: Counter[str]) -> list[list[str]]:
         """What caught other faults of the file, and tests of few files that run the line; then all that come near.
 
-        Each lot has a process, which takes a while to collect the tests of many files. What is traced or compiled once
-        is run by the first test that needs it, so a line's tests are not all.
+        Each lot has a process, which takes a while to collect the tests of many files. A function that is traced or
+        compiled once is run by the first test that needs it, so its lines' tests are not all.
         """
         known = [test for test, _ in killers.most_common(KILLERS) if test in self.seconds]
         lines = self.lines[fault.file]

@@ -22,6 +22,7 @@ from tinyhyper.optim import SGD, Adam
 from tinyhyper.plain import MOST, NONE_YET, NOUGHT, apart, short
 
 WEIGHTS = {"w": [1.0, -2.0], "b": 0.5}
+DOUBLE = [np.float64] * 3
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.none(), max_size=4), st.floats(0.1, 1), st.floats(1e-9, 1))
@@ -140,7 +141,7 @@ def exactly(rates, weights, slopes_of, steps):
 
     slopes_of: c of each weight.
     """
-    rates, weights, found = [*map(Fraction, rates)], [*map(Fraction, weights)], {}
+    rates, weights, found = [*map(Fraction, rates)], [*map(Fraction, map(float, weights))], {}
     before = []  # the gradients of each level that the step before moved by
     for step in range(steps):
         slopes = [[2 * c * (w - 1) for w, c in zip(weights, slopes_of)]]
@@ -160,50 +161,59 @@ def exactly(rates, weights, slopes_of, steps):
     weights=st.lists(st.floats(-9, 9).filter(lambda w: abs(w - 1) > 0.1), min_size=1, max_size=3),
     curves=st.lists(st.sampled_from([-1e9, -1.0, 1e-9, 1.0, 4.0, 1e9]), min_size=3, max_size=3),
     together=st.booleans(),
+    dtypes=st.lists(st.sampled_from([np.float32, np.float64]), min_size=3, max_size=3),
 )
-@example([20, 30], [0.3, 0.7], [1.0] * 3, False)
-@example([3, 3], [0.3, 0.7], [1.0] * 3, False)
+@example([20, 30], [0.3, 0.7], [1.0] * 3, False, DOUBLE)
+@example([3, 3], [0.3, 0.7], [1.0] * 3, False, DOUBLE)
+@example([0, -3], [1.0 + 3**0.5 * (1 + 1e-8), 2.0, 2.0], [1.0, 1e-9, -1.0], False, [np.float64, np.float32, np.float64])
 @pytest.mark.filterwarnings("ignore")
-def test_a_gradient_that_fractions_confirm_is_never_told_as_0(rates, weights, curves, together):
-    """together: the weights in one array."""
+def test_a_gradient_that_fractions_confirm_is_never_told_as_0(rates, weights, curves, together, dtypes):
+    """together: the weights in one array.  dtypes: of each weight."""
     numbers = [10.0**rate for rate in rates]
     tower = None
     for rate in reversed(numbers):
         tower = SGD(rate, optimizer=tower)
-    params, curves = {f"w{n}": w for n, w in enumerate(weights)}, curves[: len(weights)]
-    params, factors = ({"w": weights}, [np.array(curves)]) if together else (params, curves)
+    dtypes = [dtypes[0] if together else dtype for dtype in dtypes]
+    weights, curves = ([dtype(x) for x, dtype in zip(each, dtypes)] for each in (weights, curves))
+    curves = curves[: len(weights)]
+    params = {"w": np.array(weights)} if together else {f"w{n}": w for n, w in enumerate(weights)}
+    factors = [np.array(curves)] if together else curves
 
     def loss(params):
         return sum(th.sum(c * (w - 1) ** 2) for w, c in zip(params.values(), factors))
 
     tape = trained(tower, 4, params, loss, ghosts=True)
-    graph = Graph(tape)
-    for (level, step), exact in exactly(numbers, weights, [*map(Fraction, curves)], 4).items():
+    graph, enough = Graph(tape), 1e-6 if {*dtypes[: len(weights)]} == {np.float64} else 1e-4
+    for (level, step), exact in exactly(numbers, weights, [*map(Fraction, map(float, curves))], 4).items():
         (place,) = graph.find(f"{['alpha', 'kappa'][level]}[{step}]")
         if (gradient := graph.gradient(place)) is None:
             continue
         number = tape.output(gradient).number
-        right = np.isfinite(number) and exact and abs(Fraction(number) / exact - 1) < 1e-6
+        right = np.isfinite(number) and exact and abs(Fraction(number) / exact - 1) < enough
         assert not (right or not np.isfinite(number)) or short(graph.number(gradient)) != NOUGHT
     kinds = {row[5] for row in inspect.ghosts(tape).rows if not np.isfinite(row[4])}
     assert "0 up to rounding" not in kinds
 
 
-@given(st.floats(0.01, 100), st.integers(-9, 9), st.sampled_from(["array", "numbers", "by hand"]))
-@example(0.1, 3, "array")
-@example(0.1, 3, "by hand")
-def test_a_sum_whose_terms_cancel_is_told_as_0(start, power, how):
+@given(
+    st.floats(0.01, 100), st.integers(-9, 9), st.sampled_from(["array", "numbers", "by hand"]),
+    st.sampled_from([np.float32, np.float64]),
+)  # fmt: skip
+@example(0.1, 3, "array", np.float64)
+@example(0.1, 3, "by hand", np.float64)
+@example(0.7, 0, "array", np.float32)
+def test_a_sum_whose_terms_cancel_is_told_as_0(start, power, how, dtype):
     """With the best alpha for its two weights the gradients before and after the step are at right angles."""
     scale = 10.0**power
-    factors = scale * np.array([1.0, 4.0])
+    factors, weights = np.array([1.0, 4.0], dtype) * dtype(scale), np.array([4.0, 1.0], dtype) * dtype(start)
     if how == "by hand":
-        w, alpha = (th.tensor(x, requires_grad=True) for x in ([4 * start, start], 0.2 / scale))
+        w, alpha = (th.tensor(x, requires_grad=True) for x in (weights, 0.2 / scale))
         with th.record() as tape:
             th.sum(factors * w**2).backward()
             tape.label(alpha, "alpha", "hyperparameter", 0)
             th.sum(factors * (w.detach() - alpha * w.grad.detach()) ** 2).backward()
     else:
-        params = {"w": [4 * start, start]} if how == "array" else {"u": 4 * start, "v": start}
+        params = {"w": weights} if how == "array" else dict(zip("uv", weights))
         parts = [factors] if how == "array" else factors
         tower = SGD(0.2 / scale, optimizer=SGD(1e-12 / scale**2))
         tape = trained(tower, 2, params, lambda p: sum(th.sum(c * w**2) for w, c in zip(p.values(), parts)))
@@ -212,10 +222,16 @@ def test_a_sum_whose_terms_cancel_is_told_as_0(start, power, how):
     assert short(graph.number(graph.gradient(place))) in (NOUGHT, "0")
 
 
-@given(st.floats(1e-3, 1e2), st.lists(st.floats(0.1, 9), min_size=1, max_size=4))
-def test_a_gradient_that_is_0_but_for_rounding_is_told_as_0(alpha, weights):
+@given(
+    st.floats(1e-3, 1e2),
+    st.lists(st.floats(0.1, 9), min_size=1, max_size=4),
+    st.sampled_from([np.float32, np.float64]),
+)
+@example(0.02, [1.5, 0.7, 0.3], np.float32)
+def test_a_gradient_that_is_0_but_for_rounding_is_told_as_0(alpha, weights, dtype):
     """The first step of Adam is the same whatever beta1 is."""
-    tape = trained(Adam(alpha, optimizer=SGD(1e-9)), 2, {"w": weights}, lambda params: th.sum(params["w"] ** 2))
+    params = {"w": np.array(weights, dtype)}
+    tape = trained(Adam(alpha, optimizer=SGD(1e-9)), 2, params, lambda params: th.sum(params["w"] ** 2))
     graph = Graph(tape)
     number = graph.number(graph.gradient(graph.find("beta1[1]")[0]))
     assert short(number) in (NOUGHT, "0")

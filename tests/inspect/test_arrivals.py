@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from recordings import by_hand, crossing, run, skipping, stacks, trained
+from recordings import by_hand, crossing, penalized, run, skipping, stacks, trained
 
 import tinyhyper as th
 from tinyhyper.inspect import without
-from tinyhyper.inspect.arrivals import arrivals
+from tinyhyper.inspect.arrivals import Uncut, arrivals, uncut
+from tinyhyper.inspect.ghosts import Rerun, arrived, size
 from tinyhyper.inspect.graph import Graph
 
 
@@ -82,3 +83,64 @@ def test_numbers_come_first_and_without_ghosts_nothing_is_known():
 def test_what_a_skipped_step_left_is_not_finite():
     found = [one.value for one in arrivals(skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True))]
     assert not np.isfinite(found).all() and np.isfinite(found).any()
+
+
+# Without any cut.
+
+
+def looped(start, rate, cut):
+    """Steps made by hand, with cuts or without: what they begin with, and their losses."""
+    w, alpha = (th.tensor(value, requires_grad=True) for value in (start, rate))
+    begun, losses = [w, alpha], []
+    for _ in range(3):
+        g = 2.0 * w
+        w = (w.detach("weights") if cut else w) - alpha * (g.detach("gradient") if cut else g)
+        losses.append(th.sum(th.tanh(w) ** 2))
+    return begun, losses
+
+
+@pytest.mark.either_backend
+@given(st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=3), st.floats(0.01, 0.4))
+def test_without_any_cut_gradients_are_those_of_a_run_that_makes_none(start, rate):
+    with th.record(ghosts=True) as tape:
+        begun, losses = looped(start, rate, cut=True)
+        for loss in losses:
+            loss.backward()
+    begun, losses = looped(start, rate, cut=False)
+    true = [size(gradient.numpy()) for gradient in th.gradients(sum(losses), begun)]
+    leaves = {place: value for place, value, _ in uncut(tape).places if tape.node(place).kind == "leaf"}
+    assert [leaves[place] for place in sorted(leaves)] == pytest.approx(true, rel=1e-9, abs=1e-12)
+
+
+def sums(tape):
+    """That one sweep from all losses finds what a sweep from each adds up to."""
+    each, found = arrived(Rerun(tape, opened={cut.number for cut in tape.cuts}, ghosts=True)), uncut(tape)
+    for known, rows in ((each.places, found.places), (each.cuts, found.cuts)):
+        assert rows
+        for key, value, nil in rows:
+            assert value == pytest.approx(size(known[key]), rel=1e-6, abs=1e-12)
+            assert not nil or abs(value) < 1e-9
+    assert {cut for cut, *_ in found.cuts} == {*each.cuts}
+    named = {place for place in each.places if (label := tape.output(place).label) and label.role == "hyperparameter"}
+    assert named <= {place for place, *_ in found.places}
+
+
+@given(stack=stacks.filter(lambda stack: "/" in stack), seed=st.integers(0, 9))
+def test_without_any_cut_all_losses_are_added_up(stack, seed):
+    sums(run(stack, steps=3, seed=seed)[0])
+
+
+@pytest.mark.parametrize("text", ["sgd(0.1, horizon=3)/sgd(0.01)", "sgd(0.1, horizon=2, objective=sum)/sgd(0.01)"])
+def test_without_any_cut_in_windows_and_at_gates(text):
+    sums(trained(text, 7, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True, create_graph=True))
+    sums(penalized(5, ghosts=True))
+
+
+def test_without_any_cut_what_is_0_up_to_rounding_is_marked_and_skipped_steps_send_nothing():
+    tape = trained("adam(0.01)/sgd(1e-9)", 2, ghosts=True)
+    graph, found = Graph(tape), uncut(tape)
+    assert [nil for place, _, nil in found.places if graph.name(place) == "beta1[1]"] == [True]
+    assert [nil for place, _, nil in found.places if graph.name(place) == "alpha[1]"] == [False]
+    values = [value for _, value, _ in uncut(skipping(ghosts=True)).places]
+    assert len(values) > 5 and np.isfinite(values).all()
+    assert uncut(by_hand()) == Uncut([], []) == uncut(th.inspect.Recording.from_json(tape.to_json()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from .ghosts import Rerun, cotangents, size, sweeps
 from .graph import Graph
+from .passes import bound
 from .records import Place, Recording
 
 ROLES = ("weights", "hyperparameter")
@@ -44,7 +45,7 @@ def arrivals(tape: Recording) -> list[Arrival]:
         with rerun.sent_by(loss):
             for number, ghost in found.items():
                 if isinstance(number, int) and tape.cuts[number].severed:
-                    for edge, part in cotangents(rerun, tape.cuts[number].place, stops[loss], ghost):
+                    for edge, part in cotangents(rerun, {tape.cuts[number].place: ghost}, stops[loss]):
                         if edge in named:
                             more[number, named[edge]] = more[number, named[edge]] + part
     places = tape.ghosts.places
@@ -54,6 +55,52 @@ def arrivals(tape: Recording) -> list[Arrival]:
     differ = [key for key in more if key not in known or not graph.alike(key[1], known[key], without[key])]
     order = sorted(differ, key=lambda key: (key[0], more[key].ndim > 0, key[1]))
     return [Arrival(cut, place, size(without[cut, place])) for cut, place in order]
+
+
+@dataclass(slots=True)
+class Uncut:
+    """The gradients without any cut, of all losses together, as numbers or norms.
+
+    places: those with respect to values.  cuts: what comes past where a cut was.  By place, and by the cut's number.
+    With each: whether it is 0 up to rounding.
+    """
+
+    places: list[tuple[Place, float, bool]]
+    cuts: list[tuple[int, float, bool]]
+
+
+def uncut(tape: Recording) -> Uncut:
+    """What gradients would be if no cut were made; none where ghosts were not recorded.
+
+    They are of the values of which `arrivals` tells. The losses of steps that were skipped send nothing.
+    """
+    tape.read()
+    found = Uncut([], [])
+    if tape.ghosts is None or not tape.ghosts.passes:
+        return found
+    rerun = Rerun(tape, opened={cut.number for cut in tape.cuts}, ghosts=True)
+    together: dict[Any, dict[Place, np.ndarray]] = defaultdict(dict)  # what one sweep can begin with
+    stops = {loss: ends for loss, ends in sweeps(tape).items() if tape.node(loss).step + 1 not in tape.skipped}
+    for loss, ends in stops.items():
+        together[loss if ends or rerun.gated(loss) else None][loss] = rerun.cotangent(loss)
+    places = {tensor.edge: place for place, tensor in _named(rerun) if tensor.edge is not None}
+    cuts = {tensor.edge: number for number, tensor in rerun.cuts.items() if tensor.edge is not None}
+    sums: dict[Any, np.ndarray] = defaultdict(lambda: np.zeros(()))
+    for begun in together.values():
+        loss = next(iter(begun))
+        with rerun.sent_by(loss):
+            for edge, part in cotangents(rerun, begun, stops[loss]):
+                if edge in places or edge in cuts:
+                    sums[edge] = sums[edge] + part
+    graph = Graph(tape)
+    for edge, whole in sums.items():
+        value = size(np.asarray(whole))
+        if edge in places:
+            found.places.append((places[edge], value, abs(value) <= graph.bound(places[edge])))
+        else:
+            cut = tape.cuts[cuts[edge]]
+            found.cuts.append((cut.number, value, abs(value) <= bound(graph, cut)))
+    return found
 
 
 def _named(rerun: Rerun) -> Iterator[tuple[Place, Any]]:

@@ -18,7 +18,7 @@ from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write_as
 from ..plain import NOUGHT, markup, short
-from .arrivals import arrivals
+from .arrivals import arrivals, uncut
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
 from .exchange import file
@@ -77,7 +77,8 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
         other = {} if beside is None else curves(beside, alive(beside))
         views = {
             "formulas": formulas(tape), "curves": together(curves(tape, held.alive), other, at), "sweeps": passes(tape),
-            "arrivals": arrivals(tape), "noughts": _noughts(Graph(tape)), "at": None if beside is None else at,
+            "arrivals": arrivals(tape), "uncut": uncut(tape), "noughts": _noughts(Graph(tape)),
+            "at": None if beside is None else at,
         }  # fmt: skip
         return _filled("page.html", SCRIPTS, tape.title or "A recording", {"tape": dumps(held), "views": dumps(views)})
 

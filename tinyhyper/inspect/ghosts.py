@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -44,7 +44,8 @@ class Rerun:
 
     gates: the places that later operations read through a leaf of their own; as an attribute, these leaves, by place.
     opened: the numbers of cuts to leave out.
-    ghosts: whether operations read each detached value through a leaf, at which its ghost arrives.
+    ghosts: whether operations read each detached value through a leaf, at which its ghost arrives; what a cut that is
+    left out lets pass, through an operation of its own.
     tensors: the computed values, by place.  cuts: the detached tensors, by cut.
     Raises GraphError for a recording without ghosts, and if a number differs from the recorded one.
     """
@@ -79,7 +80,7 @@ class Rerun:
     @contextmanager
     def sent_by(self, loss: Place) -> Iterator[None]:
         """Within, what a loss sends back itself to a hyperparameter outside the optimizer goes no further."""
-        gates = self._gates[self._nodes[loss[0]].step]
+        gates = self._gates.get(self._nodes[loss[0]].step, [])
         for gate in gates:
             gate.inputs = (None,)
         try:
@@ -87,6 +88,10 @@ class Rerun:
         finally:
             for gate in gates:
                 gate.open()
+
+    def gated(self, loss: Place) -> bool:
+        """Whether something that a loss sends back itself goes no further."""
+        return self._nodes[loss[0]].step in self._gates
 
     def cotangent(self, loss: Place) -> np.ndarray:
         """The cotangent that the backward passes from a loss started with; ones if none started there."""
@@ -131,9 +136,11 @@ class Rerun:
 
     def _cut(self, number: int, tensor: Tensor) -> Tensor:
         dtype = self.program.dtypes[number]
-        if number in self.opened:
+        if number in self.opened and not self.ghosts:
             return tensor if tensor.dtype == dtype else tensor.astype(dtype)
-        if number not in self.cuts:
+        if number in self.opened and number not in self.cuts:
+            self.cuts[number] = positive(tensor) if tensor.dtype == dtype else tensor.astype(dtype)
+        elif number not in self.cuts:
             detached = Tensor(tensor.array.astype(dtype, copy=False))
             self.cuts[number] = leaf(detached) if self.ghosts and detached.dtype in FLOATS else detached
         return self.cuts[number]
@@ -198,7 +205,7 @@ def arrived(rerun: Rerun) -> Ghosts:
     for loss, stops in sweeps(rerun.tape).items():
         alone = ghosts.passes[loss] = {}
         with rerun.sent_by(loss):
-            found = cotangents(rerun, loss, stops)
+            found = cotangents(rerun, {loss: rerun.cotangent(loss)}, stops)
         for edge, cotangent in found:
             sums: dict[Any, np.ndarray] = ghosts.cuts if edge in cuts else ghosts.places
             key = cuts[edge] if edge in cuts else places.get(edge)
@@ -240,18 +247,19 @@ def goals(tape: Recording) -> dict[Place, set[int]]:
 
 
 def cotangents(
-    rerun: Rerun, loss: Place, stops: Collection[Place], cotangent: np.ndarray | None = None
+    rerun: Rerun, begun: Mapping[Place, np.ndarray], stops: Collection[Place] = ()
 ) -> list[tuple[Any, np.ndarray]]:
-    """The engine's edges that a sweep from the loss reaches, with their cotangents. cotangent: that of the loss."""
-    root = rerun.tensors[loss].edge
-    if root is None:
-        return []
+    """The engine's edges that one sweep reaches, with their cotangents. begun: those with which it begins, by place."""
+    roots = [(edge, Tensor(begun[place])) for place in begun if (edge := rerun.tensors[place].edge) is not None]
     ends = {edge[0] for place in stops if (edge := rerun.tensors[place].edge) is not None}
     wanted = set(
-        walk([root[0]], lambda node: [] if node in ends else [edge[0] for edge in node.inputs if edge is not None])
+        walk(
+            [root[0] for root, _ in roots],
+            lambda node: [] if node in ends else [edge[0] for edge in node.inputs if edge is not None],
+        )
     )
     pending: dict[Any, list[Any]] = {}
-    add_to(pending, [(root, Tensor(rerun.cotangent(loss) if cotangent is None else cotangent))])
+    add_to(pending, roots)
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
     with no_grad(), unwatched():
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from textwrap import wrap
 from typing import Literal
 
 from ..naming import within
@@ -54,7 +55,8 @@ class Legend:
         """Say where all is. begin: which cell begins a row in any case."""
         self.cells: list[tuple[float, int, str, str]] = []
         x, row = float(LEFT), 0
-        for n, (kind, words) in enumerate([*flows.items(), *[("", note) for note in notes]]):
+        lines = [("", line) for note in notes for line in wrap(note, int((width - 2 * LEFT) / SMALL))]
+        for n, (kind, words) in enumerate([*flows.items(), *lines]):
             key = _wide(kind)
             if x > LEFT and (n == begin or x + key + SMALL * len(words) > width - LEFT):
                 x, row = LEFT, row + 1

@@ -121,8 +121,9 @@ def _left(graph: Graph) -> dict[tuple[Place, Arrival], float | None]:
 
 def vanishing(graph: Graph) -> set[int]:
     """The cuts whose ghost is 0; of a hyperparameter, also those whose ghost is no larger than rounding makes it."""
+    return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bound(graph, cut)}
 
-    def bound(cut: Cut) -> float:  # what moves a hyperparameter passes its gradient on
-        return sum(graph.bound((target, 0)) for target in cut.targets) if graph.is_hyperparameter(cut.place) else 0.0
 
-    return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bound(cut)}
+def bound(graph: Graph, cut: Cut) -> float:
+    """How large a ghost may be that is 0 up to rounding: what moves a hyperparameter passes its gradient on."""
+    return sum(graph.bound((target, 0)) for target in cut.targets) if graph.is_hyperparameter(cut.place) else 0.0

@@ -233,7 +233,7 @@ class Paths:
         if cotangent.ndim:
             return _gradients([(self.whole.tensors[place], cotangent)], [edge])[0]
         if place not in self._slopes:
-            self._slopes[place] = dict(cotangents(self.whole, place, ()))
+            self._slopes[place] = dict(cotangents(self.whole, {place: self.whole.cotangent(place)}))
         return cotangent * self._slopes[place][edge]
 
 

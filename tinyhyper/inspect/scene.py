@@ -52,6 +52,7 @@ class Scene:
     ghosts: by the number of a cut, what stands beside it.
     instead: gradients, each with what it would be without the cut in question; their rows stand out.
     numbers: of values that are asked for, numbers that are printed otherwise than in four digits.
+    notes: what stands below the picture.
     """
 
     tape: Recording
@@ -66,6 +67,7 @@ class Scene:
     ghosts: Mapping[int, str] = field(default_factory=dict)
     instead: Mapping[Place, float] = field(default_factory=dict)
     numbers: Mapping[Place, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def draw(self) -> Picture:
         """The picture."""
@@ -84,7 +86,7 @@ class Scene:
         return not steps_of(self.tape) or self._drawing().width <= SLIDE
 
     def _drawing(self) -> Drawing:
-        shown = replace(self._figure(), title=self.title)
+        shown = replace(self._figure(), title=self.title, notes=self.notes)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
         flow = Flow({}, found) if self.flow is None else self.flow(shown.where)

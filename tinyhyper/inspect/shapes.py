@@ -6,7 +6,7 @@ loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -98,6 +98,7 @@ class Figure:
 
     fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place of the recording.
     alone: of two recordings, by lane, which of them alone has some of these hyperparameters; None of one recording.
+    notes: what stands below its legend.
     """
 
     steps: list[int]
@@ -107,6 +108,7 @@ class Figure:
     title: str | None
     where: dict[Place, Key]
     alone: dict[int, set[Alone]] | None = None
+    notes: Sequence[str] = ()
 
     def part(self, first: int, count: int) -> Figure:
         """So many of its steps, from `first` on, and the values after them."""

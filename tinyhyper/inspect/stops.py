@@ -17,6 +17,7 @@ from .figure import figure, steps_of
 from .ghosts import Ghosts, Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .legend import COORDINATE
+from .numbering import numbers
 from .passes import vanishing
 from .records import Cut, Place, Recording
 from .scene import Scene
@@ -40,6 +41,7 @@ def cuts(tape: Recording) -> Answer:
         reasons[reason] += [cut.severed for cut in found]
     lines, severed = len({line for _, line in groups}), sum(cut.severed for cut in tape.cuts)
     text = caption = "No cut was made."
+    notes: list[str] = []
     if rows:
         text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. "
         some = "all" if severed == len(tape.cuts) else severed or "none"
@@ -49,6 +51,7 @@ def cuts(tape: Recording) -> Answer:
         caption = f"{text[:-1]}: at {', '.join(each).replace(' with ', begin, 1)}.{_bare(graph)}"
         arrows = figure(tape).arrows if steps_of(tape) else []
         shown = {cut.number: cut.step for arrow in arrows for cut in arrow.cuts}
+        notes = [numbers(graph, shown)] if any(len(arrow.cuts) > 1 for arrow in arrows) else []
         if steps_of(tape) and len(shown) < len(tape.cuts):
             steps = sorted({*shown.values()})
             made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
@@ -58,7 +61,7 @@ def cuts(tape: Recording) -> Answer:
     text += " A cut lets the value pass, and stops the gradient."
     columns = ("reason", "line", "cuts", "had a graph", "number and value of each in the last step")
     question = "Which edges are cut, where and why?"
-    return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
+    return Answer(question, text, columns, rows, draw=Scene(tape, question, caption, notes=notes).draw)
 
 
 def _bare(graph: Graph) -> str:

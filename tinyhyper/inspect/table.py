@@ -53,10 +53,12 @@ def logarithmic(numbers: Sequence[float]) -> bool:
 
 
 def lengths(numbers: Sequence[float]) -> list[float]:
-    """How long the bars of some numbers are, as parts of the longest; what is not finite has the longest."""
+    """How long the bars of some numbers are, as parts of the scale, which ends with the longest if it is not
+    logarithmic; what is not finite is as long as the scale.
+    """
     sizes = [abs(number) for number in numbers if number and isfinite(number)]
     if logarithmic(numbers):
-        low, high = _decades(sizes)
+        low, high, _ = _decades(sizes)
         found = [(log10(abs(n)) - low) / (high - low) if n and isfinite(n) else 0.0 for n in numbers]
     else:
         found = [abs(number) / max(sizes, default=1.0) for number in numbers]
@@ -64,18 +66,21 @@ def lengths(numbers: Sequence[float]) -> list[float]:
 
 
 def ticks(numbers: Sequence[float]) -> dict[str, float]:
-    """Some powers of ten on the logarithmic scale of some bars, from its begin on, and where they stand as parts of the
-    longest.
+    """Some powers of ten on the logarithmic scale of some bars, with both its ends, and where they stand as parts of
+    it.
     """
-    sizes = [abs(number) for number in numbers if number and isfinite(number)]
-    low, high = _decades(sizes)
+    low, high, apart = _decades([abs(number) for number in numbers if number and isfinite(number)])
+    return {short(10.0**n): (n - low) / (high - low) for n in range(low, high + 1, apart)}
+
+
+def _decades(sizes: Sequence[float]) -> tuple[int, int, int]:
+    """Between which powers of ten a logarithmic scale is, and how far apart its ticks are.
+
+    It begins so far below the smallest size that its bar is seen.
+    """
+    low, high = floor(log10(min(sizes)) - 0.1), log10(max(sizes))
     apart = ceil((high - low) / 4)
-    return {short(10.0**n): (n - low) / (high - low) for n in range(low, floor(high) + 1, apart)}
-
-
-def _decades(sizes: Sequence[float]) -> tuple[int, float]:
-    """Where a logarithmic scale begins, at a power of ten so far below the smallest that its bar is seen, and ends."""
-    return floor(log10(min(sizes)) - 0.1), log10(max(sizes))
+    return low, low + apart * ceil((high - low) / apart), apart
 
 
 class Sheet(Canvas):
@@ -124,22 +129,25 @@ def drawn_table(
 ) -> Picture:
     """The SVG of the first rows of a table below its title and some words. bar: the column that is also drawn as bars.
 
+    Below them it says how many rows are left out, and how large their bars would be at most.
     looks: of each row, how its bar looks.
     """
-    beside = 4 if looks else 2
+    beside = 5 if looks else 3
     line = next((line for line in range(ROW, CLOSE, -1) if fitting(words, beside, line) >= len(rows)), CLOSE)
     most = fitting(words, beside, line)
     keys = {look: KEYS[look] for look in KEYS if look in looks[:most]}
-    numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:most]]
+    every = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows]
+    numbers, rest = every[:most], [abs(number) for number in every[most:]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:most]]]
     places, more = starts(cells), len(rows) - most
     log = logarithmic(numbers)
-    high = line * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
+    high = line * (len(cells) + (more > 0) + log + 2 * bool(keys)) + 6
     sheet = Sheet(title, words, places[-1] + (BAR + 2 * LEFT if numbers else 0), high, line)
     for n, row in enumerate(cells):
         sheet.row(n, places, row, "" if n else "th-head")
     if more > 0:
-        sheet.row(len(cells), places, [f"and {more} more rows: print the answer"])
+        size = f", {bar} at most {short(max(rest))} in size" if rest else ""
+        sheet.row(len(cells) + log, places, [f"and {more} more row{'s' * (more > 1)}{size}: print the answer"])
     for n, length in enumerate(lengths(numbers), start=1):
         sheet.bar(n, places[-1], BAR * length, looks[n - 1] if looks else "th-bar")
     if log:
@@ -149,5 +157,5 @@ def drawn_table(
             sheet.write(x, sheet.top + BASE, text, "th-head", None, "middle" if part else "start")
             path = f"M{x:.1f} {sheet.top + line - 4:g} V{sheet.top + line * len(cells):g}"
             sheet.add("path", d=path, class_="th-value")
-    sheet.keys(len(cells) + (more > 0 or log) + 1, keys)
+    sheet.keys(len(cells) + (more > 0) + log + 1, keys)
     return sheet.picture()

@@ -40,7 +40,8 @@ class Details {
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
       ...this.meant(place),
-      cuts.length && [`ghost at ✂ ${numbered(cuts)}`, this.ghosts(cuts)],
+      this.tape.whole(place) && [WHOLLY, this.whole(place)],
+      cuts.length && [`${tape.free ? "past" : "ghost at"} ✂ ${numbered(cuts.map(numberOf))}`, this.ghosts(cuts)],
       ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
       node.seconds !== null && ["took", this.took(node)],
       ["source", `${shorten(node.file)}:${node.line}`],
@@ -75,6 +76,12 @@ class Details {
     return "no gradient arrived";
   }
 
+  /* What a gradient is where no cut is made, from all losses. place: of the value; it is known there. */
+  whole(place) {
+    const [value, nil] = this.tape.whole(place);
+    return `${this.tape.value(place) === null ? "norm " : ""}${nil ? NOUGHT : short(value)}${this.inside(place)}`;
+  }
+
   /* In which coordinate a gradient is, if that is another than the value's own. */
   inside(place) {
     const label = this.tape.output(place).label;
@@ -97,8 +104,13 @@ class Details {
     if (!behind) return "none: the value had no graph";
     if (!this.tape.haunted) return "not recorded";
     const first = this.tape.first(cuts);
-    if (first.length) return `none: ${numbered(first)} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
+    if (first.length) return `none: ${numbered(first.map(numberOf))} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
     return `none: ${this.tape.needed(cuts) ? "no backward pass reached it" : "no later loss depends on the value"}`;
+  }
+
+  /* What stands before what comes to a cut. */
+  get word() {
+    return this.tape.free ? "past it" : "ghost";
   }
 
   /* What cuts stopped. found: as `Tape.ghosts` gives it. */
@@ -126,12 +138,12 @@ class Details {
       const ghosts = this.tape.ghosts(cuts);
       const texts = [
         value === null ? `${this.tape.norm(place)} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
-        this.gradient(place).replace("no gradient arrived", "–"), ghosts.length ? `${this.stopped(ghosts)} at ${numbered(cuts)}` : "–",
+        this.gradient(place).replace("no gradient arrived", "–"), ghosts.length ? `${this.stopped(ghosts)} at ${numbered(cuts.map(numberOf))}` : "–",
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
     });
-    const heads = ["name", "value", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
+    const heads = ["name", "value", "gradient", this.word].map((text) => h("th", { scope: "col" }, text));
     const node = this.tape.nodes[places[0][0]];
     return [
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows))),
@@ -147,6 +159,7 @@ class Details {
     if (paths.losses.length) {
       const { parts, crossed } = paths, past = paths.losses.filter((loss) => !paths.kept.includes(loss));
       return [
+        ...this.freed(paths),
         ...(paths.kept.length ? [h("p", {}, `The gradient of ${listed(paths.kept.map(name))} arrives along the highlighted edges.`)] : []),
         ...parts.flatMap((path) => this.path(path, crossed.length > 0)),
         ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
@@ -195,9 +208,14 @@ class Details {
     return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows), h("p", { class: "quiet" }, `A full bar is ${scale}.`)];
   }
 
+  /* Where no cut is made, what would arrive. */
+  freed({ targets }) {
+    return targets.filter((place) => this.tape.whole(place)).map((place) => h("p", {}, this.would({ place }, [])));
+  }
+
   /* The cuts that are switched off and on the path: what would come through them. */
   asked({ crossed, targets }) {
-    if (!crossed.length) return [];
+    if (!crossed.length || this.tape.free) return [];
     const keys = new Set(targets.map(keyOf)), here = ({ place }) => keys.has(keyOf(place));
     const would = (cut) => this.tape.arriving([cut]).filter(here).map((one) => this.would(one, [cut]));
     return [h("p", {}, "Without a cut that is switched off its ghost arrives, too:"),
@@ -206,7 +224,7 @@ class Details {
   }
 
   cutLine(cut) {
-    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
+    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ${this.word}: ${this.ghosts([cut])}`;
   }
 
   /* An arrow, with its cuts, and a switch for each where it can be reached. */
@@ -217,7 +235,7 @@ class Details {
       h("h2", {}, `${nameOf(arrow.source)} → ${nameOf(arrow.target)}`),
       h("p", { class: "kind" }, SAYING[this.tape.look(arrow.flow, [...arrow.cuts])]),
       h("ul", { class: "cuts" }, ...cuts.slice(0, switches ? 60 : 4).map((cut) => h("li", {}, row(cut)))),
-      cuts.length > 4 && !switches ? h("p", {}, `and ${cuts.length - 4} more cuts`) : "",
+      cuts.length > 4 && !switches ? h("p", {}, `and ${numbered(cuts.slice(4).map(numberOf))}`) : "",
     ].filter(Boolean);
   }
 
@@ -242,18 +260,23 @@ class Details {
   }
 }
 
+const WHOLLY = "without any cut"; // what gradients are then is of all losses together
+const FEW_CUTS = 3; // so many are named one by one
 const COLD = 5; // a first call that took so many times as long as others was cold
 
-/* Cuts by their numbers. */
-function numbered(cuts) {
-  const numbers = cuts.map((cut) => cut.number);
-  return `${cuts.length > 1 ? "cuts" : "cut"} ${numbers.slice(0, 3).join(", ")}${numbers.length > 3 ? " …" : ""}`;
+const numberOf = ({ number }) => number;
+
+/* Cuts by their numbers, as pictures name them: the first and the last of many, and how many they are if others are between. */
+function numbered(numbers) {
+  const many = numbers.length, first = Math.min(...numbers), last = Math.max(...numbers);
+  if (many <= FEW_CUTS) return `${many > 1 ? "cuts" : "cut"} ${[...numbers].sort((a, b) => a - b).join(", ")}`;
+  return `${many > last - first ? "" : `${many} of the `}cuts ${first} … ${last}`;
 }
 
 /* A time in two digits. */
 function durationOf(seconds) {
   const [size, unit] = seconds < 1e-4 ? [1e6, "µs"] : seconds < 0.1 ? [1e3, "ms"] : [1, "s"];
-  return `${short(seconds * size, 2)} ${unit}`;
+  return `${shortest(seconds * size, 2)} ${unit}`;
 }
 
 /* What arrows mean; the legend has what stands before a colon. */

@@ -51,6 +51,13 @@ function equations(tape, number) {
   return texts.map((text, n) => `${called[first + n]} = ${fill(text)}`);
 }
 
+/* What stands on an arrow of a flow: the numbers of its cuts beside its ✂, or how many they are, where there is room. */
+function signOf(flow, cuts, room) {
+  const sign = SIGNS[flow] ?? "", texts = ["cut", "asked"].includes(flow) ? [numbered(cuts), `${cuts.length} cuts`] : [];
+  const text = texts.find((one) => LETTERS.sign * pen(`${sign} ${one}`) <= LETTERS.size * room) ?? "";
+  return `${sign} ${text}`.trim();
+}
+
 /* The lines of a fused operation, as elements. */
 function lines(tape, number) {
   const { boxes, outputs, called, gradients, gradient, first, inner } = tape.formulas[number];

@@ -228,8 +228,8 @@ function farLetters(boxes, tape) {
   return clamp(LETTERS.size * Math.min(...boxes.map(shown)), LETTERS.size, LETTERS.far);
 }
 
-const LETTERS = { size: 13.5, far: 19, least: 9, family: "system-ui, Helvetica Neue, Arial, sans-serif" }; // least: on the screen
-const ROOM = { box: 114, round: 104 }; // of a line in a box, in one with round ends
+const LETTERS = { size: 13.5, sign: 15, far: 19, least: 9, family: "system-ui, Helvetica Neue, Arial, sans-serif" }; // least: on the screen
+const ROOM = { box: 114, round: 104, arrow: 170, corner: 80 }; // of a line in a box, in one with round ends; on an arrow that is straight, at the corner of another
 
 /* How much room a line in a box has, in units of letters of the usual size. */
 const roomOf = (box, size = LETTERS.size) => (box.kind === "gradient" ? ROOM.round : ROOM.box) * LETTERS.size / size;

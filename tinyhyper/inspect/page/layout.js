@@ -110,11 +110,12 @@ class Layout {
 
   _edge(arrow) {
     const points = this._route(arrow);
-    const signs = { ...SIGNS, asked: `${SIGNS.asked} ${this._ghosts(arrow)}`.trim() };
+    const room = points.length === 2 ? ROOM.arrow : ROOM.corner, sign = signOf(arrow.flow, [...arrow.cuts], room);
+    const ghosts = arrow.flow === "asked" ? this._ghosts(arrow) : "", one = arrow.cuts.size === 1;
     const data = {
       id: arrow.id, source: arrow.source.id, target: arrow.target.id, arrow,
       from: this._offset(points[0], arrow.source), to: this._offset(points.at(-1), arrow.target),
-      label: signs[arrow.flow] ?? "",
+      label: ghosts ? `${one ? `${sign}:` : SIGNS.asked} ${ghosts}` : sign, // several have their kinds instead of their numbers
     };
     const bent = points.length > 2;
     if (bent) Object.assign(data, bends(points));

@@ -35,8 +35,7 @@ Object.assign(Details.prototype, {
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
     return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ key, cuts, names }) => {
-      const called = `${cuts.length > 1 ? `${cuts.length} ` : ""}${numbered(cuts)}`;
-      const row = this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts }));
+      const row = this.toggle(cuts, `${numbered(cuts.map(numberOf))}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `${this.word}: ${this.ghosts(cuts)}`, stopping({ cuts }));
       return h("li", {}, row, cuts.length > 1 ? this.each(key, cuts) : "");
     });
   },
@@ -59,13 +58,14 @@ Object.assign(Details.prototype, {
     return found.length > 3 ? [...lines, line(`and ${found.length - 3} more gradients would change`)] : lines;
   },
 
-  /* What a gradient would be without some cuts. one: as `Tape.arriving` gives it. */
-  would({ place, value, old }, cuts) {
-    const alone = this.tape.alone(cuts.map((cut) => cut.number)) && "without this alone, ";
+  /* What a gradient would be without some cuts, or without any. one: as `Tape.arriving` gives it. */
+  would({ place, value }, cuts) {
+    const whole = this.tape.whole(place), old = numeric(this.tape.output(place).gradient);
+    const which = whole ? `${WHOLLY}, ` : this.tape.alone(cuts.map((cut) => cut.number)) && "without this alone, ";
     const norm = this.tape.value(place) === null ? "the norm of " : "", inside = norm ? "" : this.inside(place);
     const told = (one) => (this.dropped(one) ? SKIPPED : short(one));
     const other = old === null ? "; with the cut none arrives" : `, not ${this.tape.flat(place) ? NOUGHT : told(old)}`;
-    const text = `${alone}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${told(value)}${inside}${other}`;
+    const text = `${which}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${whole?.[1] ? NOUGHT : told(whole?.[0] ?? value)}${inside}${whole ? " from all losses" : ""}${other}`;
     return h("small", { class: "arriving" }, text);
   },
 

@@ -37,6 +37,8 @@ function look() {
       "segment-radii": 12, "edge-distances": "endpoints" } },
     { selector: ".kept", style: line("kept", { width: 2.8 }) },
     { selector: ".cut", style: line("cut", { width: 2.6, "line-style": "dashed", "line-dash-pattern": [8, 6] }) },
+    { selector: ".arrow.cut", style: { "font-size": LETTERS.sign } },
+    { selector: ".arrow.cut.far", style: { label: SIGNS.cut, "font-size": 19 } },
     { selector: ".idle", style: line("faint", { width: 1.4, color: colour("quiet"), "target-arrow-fill": "hollow" }) },
     { selector: ".gate", style: line("kept", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [12, 4] }) },
     { selector: ".asked", style: line("asked", { width: 5, "font-size": 17, "font-weight": 700, "line-style": "dashed", "line-dash-pattern": [20, 6, 5, 6] }) },
@@ -51,7 +53,7 @@ function look() {
     { selector: "node.dim", style: { "text-opacity": colour("back"), "border-opacity": colour("back") } },
     { selector: "node.arrived", style: { "border-width": 3.4, "border-color": colour("kept") } },
     { selector: "node.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.7, "underlay-padding": 7 } },
-    { selector: ".stopped", style: { width: 5, "z-compound-depth": "top" } },
+    { selector: ".arrow.stopped", style: { label: "data(label)", width: 5, "z-compound-depth": "top" } },
     { selector: "edge.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.5, "underlay-padding": 5 } },
     { selector: ".badge", style: {
       shape: "round-rectangle", width: "data(width)", height: "data(height)", label: "data(label)", "corner-radius": 9, events: "no",

@@ -6,6 +6,8 @@ const FEW = 6; // a lane with so many names shows each in a row of its own
 const LEAST = 0.82; // how far away the first view is where the rest is a scroll away: letters of 11 pixels
 const NEAR = LETTERS.least / LETTERS.size; // how far away boxes have their usual letters, and what was opened is seen whole, at most
 
+const FREE = "No cut is made now. The number at a ✂? is what comes past it, from all losses together.";
+
 class Explorer {
   constructor(data) {
     this.tape = new Tape(data);
@@ -197,7 +199,7 @@ class Explorer {
   greeting() {
     const { box } = this.open[0] ?? {};
     return this.overview
-      ? [...this.rules(), h("p", {}, this.guide())]
+      ? [...(this.tape.free ? [h("p", {}, FREE)] : []), ...this.rules(), h("p", {}, this.guide())]
       : [...(box ? this.details.skipped(box.kind === "values" ? box.step : box.step + 1) : []), ...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation. Gradients flow back along blue edges. A box with a double border is fused: double-click it to open it.")];
   }
 

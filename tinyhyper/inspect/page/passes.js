@@ -162,7 +162,7 @@ Object.assign(Explorer.prototype, {
           if (!element.hasClass("stopped")) element.addClass("stopped").data("sign", element.data("label"));
           const [sign] = element.data("sign").split(" "), cuts = [...(element.data("arrow")?.cuts ?? [stops[0].cut])];
           const found = passed.filter((one) => one.id === id && one.value !== null).flatMap((one) => one.stops);
-          element.data("label", `${sign} ${this.tape.stopped(cuts, found.map((one) => [one.cut, numeric(one.value)]))}`.trim());
+          element.data("label", `${sign} ${this.told(cuts, found)}`.trim());
         } else {
           element.addClass("arrived");
           element.outgoers("edge.kept").forEach((edge) => {
@@ -173,6 +173,12 @@ Object.assign(Explorer.prototype, {
       }
       this.cy.getElementById(passed.at(-1).id).addClass("now");
     });
+  },
+
+  /* What stands on an arrow whose cuts have stopped a gradient: the ghosts of the recorded sweep. */
+  told(cuts, stops) {
+    const found = stops.map(({ cut, value }) => [cut, numeric(value), this.tape.nil.cuts.has(cut)]);
+    return this.tape.stopped(cuts, found, this.tape.alone(cuts, false));
   },
 
   /* A number at the upper left corner of a box. */

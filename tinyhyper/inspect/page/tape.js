@@ -17,15 +17,16 @@ const keyOf = (place) => `${place[0]}:${place[1]}`;
 const word = (coordinate) => COORDINATES[coordinate] ?? coordinate;
 const within = (coordinate, name) => (COORDINATES[coordinate] ? `${word(coordinate)}(${name})` : `${coordinate} ${name}`.trimStart());
 
-/* A number in few digits. */
+/* A number in few digits, as Python's `short` writes it. */
 function short(value, digits = 4) {
   if (value === null || value === undefined) return "unknown";
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-  const text = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
-    ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-    : String(Number(value.toPrecision(digits)));
-  return text.replace(/^-/, "−");
+  if (!Number.isFinite(value)) return String(value).toLowerCase().replace("inity", "");
+  const text = value.toExponential(digits - 1), power = Number(text.split("e")[1]);
+  return power < -4 || power >= digits ? text.replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(text));
 }
+
+/* A map from what is first in each row to the rest: a number that JSON holds, and more. */
+const byFirst = (rows, key) => new Map(rows.map(([first, value, ...rest]) => [key(first), [numeric(value), ...rest]]));
 
 /* Several numbers as their norm. */
 const together = (values) => (values.length > 1 ? Math.hypot(...values) : values[0]);
@@ -59,7 +60,18 @@ class Tape {
     this.shut = new Set(data.gates.map(keyOf)); // where a loss reads a number and its own gradient stops
     this.haunted = data.nodes.some(({ outputs }) => outputs.some(({ gradient }) => gradient !== null)); // whether ghosts were recorded
     this.nil = { gradients: new Set(data.noughts.gradients), cuts: new Set(data.noughts.cuts) }; // what is 0 up to rounding
+    this.past = { places: byFirst(data.uncut.places, keyOf), cuts: byFirst(data.uncut.cuts, (cut) => cut) }; // if no cut is made
     this.without = new Set(); // the numbers of the cuts that are switched off
+  }
+
+  /* Whether no cut is made, and what gradients are then is known. */
+  get free() {
+    return this.past.cuts.size > 0 && this.cuts.every(({ number, severed }) => !severed || this.without.has(number));
+  }
+
+  /* What a gradient is where no cut is made, from all losses together; null where that is not asked. place: of the value. */
+  whole(place) {
+    return this.free ? this.past.places.get(keyOf(place)) ?? null : null;
   }
 
   output([node, output]) {
@@ -186,14 +198,16 @@ class Tape {
     return [...found];
   }
 
-  /* What some cuts stopped, as far as it is known: the number of each, and its ghost. */
+  /* What some cuts stopped, as far as it is known: of each its number, its ghost, and whether that is 0 up to rounding.
+     Where no cut is made, what comes past each. */
   ghosts(cuts) {
-    return cuts.filter((cut) => cut.ghost !== null).map((cut) => [cut.number, numeric(cut.ghost)]);
+    if (this.free) return cuts.filter(({ number }) => this.past.cuts.has(number)).map(({ number }) => [number, ...this.past.cuts.get(number)]);
+    return cuts.filter(({ ghost }) => ghost !== null).map(({ number, ghost }) => [number, numeric(ghost), this.nil.cuts.has(number)]);
   }
 
-  /* What some cuts stopped, as a number, or as one norm. */
+  /* What some cuts stopped, as a number, or as one norm. found: as `ghosts` gives it. */
   amount(found) {
-    return found.every(([cut]) => this.nil.cuts.has(cut)) ? NOUGHT : short(together(found.map(([, value]) => value)));
+    return found.every(([, , nil]) => nil) ? NOUGHT : short(together(found.map(([, value]) => value)));
   }
 
   /* The calls of a node's operation with operands and results of the same shapes, in their order. */
@@ -210,7 +224,7 @@ class Tape {
     for (const one of this.arrivals) if (numbers.has(one.cut)) this._append(found, keyOf(one.place), one);
     return [...found.values()].filter((all) => all.length === 1 || this.value(all[0].place) !== null).map((all) => {
       const { place } = all[0], old = numeric(this.output(place).gradient), added = all.map(({ value }) => numeric(value) - (old ?? 0));
-      return { place, old, value: all.length > 1 ? (old ?? 0) + added.reduce((sum, more) => sum + more) : numeric(all[0].value) };
+      return { place, value: all.length > 1 ? (old ?? 0) + added.reduce((sum, more) => sum + more) : numeric(all[0].value) };
     });
   }
 
@@ -226,18 +240,18 @@ class Tape {
   }
 
   /* What stands on an arrow beside its ✂: what some of its cuts stopped, of each kind of value if it has cuts of several:
-     of weights in a line, of states in another. cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
-  stopped(cuts, found) {
-    const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1, alone = this.alone(cuts);
+     of weights in a line, of states in another. cuts: of the arrow.  found: as `ghosts` gives it.  alone: as `alone` says. */
+  stopped(cuts, found, alone = this.alone(cuts)) {
+    const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1;
     for (const one of found) this._append(kinds, this.kind(this.cuts[one[0]]), one);
     const [first, ...rest] = [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}`);
     return [first, rest.join(", ")].filter(Boolean).map((line) => line + alone).join("\n");
   }
 
-  /* A word for what is known of some cuts, by their numbers, while others are switched off that stop a gradient: it is
-     theirs alone. All ghosts are of a run in which every other cut was made. */
-  alone(cuts) {
-    return [...this.without].some((cut) => this.cuts[cut].severed && !cuts.includes(cut)) ? " alone" : "";
+  /* A word for ghosts of some cuts, by their numbers, while others are switched off that stop a gradient: they are
+     theirs alone. All ghosts are of a run in which every other cut was made. free: whether numbers may be those without any cut. */
+  alone(cuts, free = this.free) {
+    return !free && [...this.without].some((cut) => this.cuts[cut].severed && !cuts.includes(cut)) ? " alone" : "";
   }
 
   /* Which losses backward passes began from. */
