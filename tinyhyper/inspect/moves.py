@@ -61,11 +61,12 @@ def moved(tape: Recording, of: str) -> Answer:
         what = str(graph.tuned(last, timeless=True))
         columns = (f"change of {what}", f"∂loss/∂{what}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
-    for old, new, slope, level in found:
-        number, step = records[new].factors.get(slope, graph.number(slope)), tape.node(new).step
+    for old, place, slope, level in found:
+        new = place
+        number, step = graph.number(slope), tape.node(new).step
         if step in skipped:
             new, level = old, "nothing: the step was skipped"
-        numbers = _change(graph, old, new), number, graph.meant(old, number)
+        numbers = _change(graph, old, new), records[place].factors.get(slope, number), graph.meant(old, number)
         rows.append((step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
     ends = apart([number for row in rows for number in row[1:3]])
     rows = [(row[0], *ends[2 * n : 2 * n + 2], *row[3:]) for n, row in enumerate(rows)]
