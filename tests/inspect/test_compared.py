@@ -408,3 +408,11 @@ def test_a_recording_whose_numbers_are_not_finite_is_said_to_be_so_in_text_and_p
         told = f"Not all numbers of the {which} are finite: "
         assert (told in answer.text) == (told in drawn) == (not np.isfinite(factor))
     assert "differs from the sum" not in inspect.paths(tapes[0], "alpha").text
+
+
+@given(stacks, stacks)
+def test_pairs_that_only_one_recording_has_are_counted_and_where_there_are_none_nothing_is_said(first, second):
+    answer = inspect.differences(run(first)[0], run(second)[0])
+    told = re.findall(r"(\S+) pairs? \S+ edges\s+only\s+in\s+the (\w+)", answer.text)
+    found = [sum(row[n] == "–" for row in answer.rows) for n in (3, 2)]
+    assert told == [(str(number), which) for number, which in zip(found, ("first", "second")) if number]

@@ -54,7 +54,7 @@ def differences(first: Recording, second: Recording) -> Answer:
         f" {ARROW.join(key)} is {one[key]} in the first. In the second it is {two[key]}." for key in changed[:MOST]
     ]
     more = f" The table has {len(changed) - MOST} more." if len(changed) > MOST else ""
-    rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH)]) if any(alone) else ""
+    rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH) if keys])
     costs = [*map(cost, tapes)]
     words = "\n".join(map(_words, tapes, costs, WHICH))
     marked = "" if shown is None else _marked(shown)
@@ -110,8 +110,7 @@ def _flows(graph: Graph, timeless: bool) -> dict[Ends, str]:
 
 def _alone(number: int, which: str) -> str:
     """How many pairs have edges in one of the recordings alone."""
-    pairs = count(number, "pair") if number else "No pair"
-    return f" {pairs} {'has' if number < 2 else 'have'} edges only in the {which}."
+    return f" {count(number, 'pair')} {'has' if number < 2 else 'have'} edges only in the {which}."
 
 
 def _marked(shown: Figure) -> str:
