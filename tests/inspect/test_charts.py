@@ -63,6 +63,9 @@ def test_the_ghosts_that_would_have_flowed_on_are_drawn_the_largest_first_and_th
     words = " ".join(root.itertext())
     assert (re.search(r"came to (\d+) cuts? of values without a graph", words) or [0, "0"])[1] == str(idle)
     assert not where(root, "had a graph")
+    told = re.search(r"other (\d+) cuts?; at (\d+|none) of these", words) or [0, "0", "none"]
+    unmet, severed = len(tape.cuts) - len(answer.rows), sum(cut.severed for cut in tape.cuts)
+    assert [told[1], told[2]] == [str(unmet), str(severed - sum(row[-1] for row in answer.rows) or "none")]
 
 
 @given(st.lists(st.floats(-1e9, 1e9) | st.sampled_from([0.0, 9821.0, 1e-6, np.inf, np.nan]), min_size=1, max_size=9))

@@ -391,3 +391,28 @@ def test_what_one_of_them_alone_has_runs_apart_from_what_the_other_has_and_pale_
         if group.get("class") == "th-gone" and group.find(f"{SPACE}rect[@class]") is not None:
             said = [text.text for text in group.findall(SPACE + "text")]
             assert not any(re.fullmatch(r"(norm )?[-\d.e]+", text) for text in said)
+
+
+@given(st.sampled_from([np.nan, np.inf, 1.0]), st.sampled_from([np.nan, np.inf, 1.0]))
+def test_a_recording_whose_numbers_are_not_finite_is_said_to_be_so_in_text_and_picture(first, second):
+    factors = {"first": first, "second": second}
+
+    def recorded(factor):
+        return trained("sgd(0.1)/sgd(0.01)", 3, loss=lambda params: th.sum(params["w"] ** 2) * factor, ghosts=True)
+
+    with np.errstate(all="ignore"):
+        tapes = [*map(recorded, factors.values())]
+    answer = inspect.differences(*tapes)
+    drawn = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg())))
+    for which, factor in factors.items():
+        told = f"Not all numbers of the {which} are finite: "
+        assert (told in answer.text) == (told in drawn) == (not np.isfinite(factor))
+    assert "differs from the sum" not in inspect.paths(tapes[0], "alpha").text
+
+
+@given(stacks, stacks)
+def test_pairs_that_only_one_recording_has_are_counted_and_where_there_are_none_nothing_is_said(first, second):
+    answer = inspect.differences(run(first)[0], run(second)[0])
+    told = re.findall(r"(\S+) pairs? \S+ edges\s+only\s+in\s+the (\w+)", answer.text)
+    found = [sum(row[n] == "–" for row in answer.rows) for n in (3, 2)]
+    assert told == [(str(number), which) for number, which in zip(found, ("first", "second")) if number]

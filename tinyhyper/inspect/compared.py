@@ -17,6 +17,7 @@ from .captions import ONLY
 from .cost import Cost, cost
 from .diagram import Diagram
 from .figure import steps_of, whole
+from .finite import not_finite
 from .graph import Graph
 from .groups import ARROW
 from .overlaid import Overlaid
@@ -53,14 +54,16 @@ def differences(first: Recording, second: Recording) -> Answer:
         f" {ARROW.join(key)} is {one[key]} in the first. In the second it is {two[key]}." for key in changed[:MOST]
     ]
     more = f" The table has {len(changed) - MOST} more." if len(changed) > MOST else ""
-    rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH)]) if any(alone) else ""
+    rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH) if keys])
     costs = [*map(cost, tapes)]
     words = "\n".join(map(_words, tapes, costs, WHICH))
     marked = "" if shown is None else _marked(shown)
+    wild = " ".join(filter(None, map(_not_finite, tapes, WHICH)))
     question = f"{QUESTION} {_tower(first.title or '', second.title or '')}".strip()
-    draw = partial(_drawn, question, tapes, shown, marked or f"{told}{rest}", words, costs)
+    draw = partial(_drawn, question, tapes, shown, f"{marked or told + rest} {wild}".strip(), words, costs)
     columns = ("from", "to", "in the first", "in the second")
-    text = "\n".join(filter(None, (f"{told}{''.join(named)}{more}{rest}", marked, *map(_window, tapes, WHICH), words)))
+    lines = f"{told}{''.join(named)}{more}{rest}", marked, wild, *map(_window, tapes, WHICH), words
+    text = "\n".join(filter(None, lines))
     return Answer(question, text, columns, rows, draw=draw)
 
 
@@ -107,8 +110,7 @@ def _flows(graph: Graph, timeless: bool) -> dict[Ends, str]:
 
 def _alone(number: int, which: str) -> str:
     """How many pairs have edges in one of the recordings alone."""
-    pairs = count(number, "pair") if number else "No pair"
-    return f" {pairs} {'has' if number < 2 else 'have'} edges only in the {which}."
+    return f" {count(number, 'pair')} {'has' if number < 2 else 'have'} edges only in the {which}."
 
 
 def _marked(shown: Figure) -> str:
@@ -131,6 +133,12 @@ def _marked(shown: Figure) -> str:
 def _window(tape: Recording, which: str) -> str:
     """How often the hyperparameters of a recording move, if that is not at every step."""
     return f"In the {which} the hyperparameters move every {tape.horizon} steps." if (tape.horizon or 1) > 1 else ""
+
+
+def _not_finite(tape: Recording, which: str) -> str:
+    """Where a recording has its first number that is not finite, if it has one."""
+    found = next(not_finite(Graph(tape)), None)
+    return f"Not all numbers of the {which} are finite: {found.what}, at {found.where}." if found else ""
 
 
 def _words(tape: Recording, costs: Cost, which: str) -> str:

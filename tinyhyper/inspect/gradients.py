@@ -266,7 +266,7 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(number, 'path')} without a cut; "
     text += f"together {'they contribute' if number > 1 else 'it contributes'} {short(total)}. "
     text += f"backward() left {graph.left(place, left)} in its .grad."
-    if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
+    if left is not None and not np.isclose(left, total, 1e-6, 1e-12, equal_nan=True):
         text += " That differs from the sum: .grad also holds the gradients of other backward passes."
     turns = order(graph.tape)
 

@@ -96,9 +96,10 @@ def ghosts(tape: Recording) -> Answer:
     text = caption = "No backward pass reached a cut."
     if found:
         text = f"A ghost is the gradient that a cut stopped. {_largest(graph, [c for c in found if c.severed], zero)}"
-        idle, rest = sum(not cut.severed for cut in found), len(tape.cuts) - len(found)
+        idle, rest = sum(not cut.severed for cut in found), [cut for cut in tape.cuts if cut.ghost is None]
         where = f" A backward pass also came to {count(idle, 'cut')} of values without a graph, where it ends anyway"
-        left = f" No backward pass reached the other {count(rest, 'cut')}." if rest else ""
+        left, had = f" No backward pass reached the other {count(len(rest), 'cut')}", sum(cut.severed for cut in rest)
+        left = f"{left}; at {had or 'none'} of these the value had a graph." if rest else ""
         signs = sorted({within(coordinate, "…") for cut in found if (coordinate := graph.coordinate(cut.place))})
         left += f" {' and '.join(signs)}: {COORDINATE}." if signs else ""
         text, caption = (text + (f"{where}{end}." if idle else "") + left for end in ("", "; they are not drawn"))
