@@ -24,6 +24,17 @@ def leaf(*values, dtype=float):
 # ---- Leaves and constants.
 
 
+def test_an_edge_is_one_of_as_many_outputs_as_its_node_has():
+    w, z = leaf(1.0, 2.0), leaf(0.0)
+    for x in (w, z, w * z, th.sum(w)):
+        assert x.edge[0].width == 1 and x.edge[1] == 0
+
+
+def test_a_tensor_shows_its_values_and_what_is_not_usual_of_it():
+    assert repr(th.tensor([0.5, 2.0])) == "tensor([0.5, 2. ])"
+    assert repr(leaf(0.5, dtype="f4")) == "tensor(0.5, dtype=float32, requires_grad=True)"
+
+
 def test_what_is_a_leaf():
     x, c = leaf(1.0), th.tensor(1.0)
     y = x * c

@@ -258,6 +258,19 @@ def test_state_dict_goes_on_from_the_same_numbers(cls):
     assert str(other) == str(optimizer)
 
 
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_what_is_written_into_a_state_dict_changes_no_tower(cls):
+    rng, optimizer = np.random.default_rng(14), cls(optimizer=Adam(1e-5))
+    run(optimizer, make_params(rng), rng, 2)
+    before, given = repr(optimizer.state_dict()), optimizer.state_dict()
+    for level in given["levels"]:
+        for own in level["state"].values():
+            for array in own.values():
+                array[...] = 7.0
+        level["parameters"]["alpha"] = 7.0
+    assert repr(given) != before and repr(optimizer.state_dict()) == before
+
+
 def test_a_saved_tower_does_not_change_when_the_run_goes_on():
     rng = np.random.default_rng(15)
     params, optimizer = make_params(rng), Adam(0.01, optimizer=SGD(1e-4))

@@ -382,7 +382,7 @@ def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice)
 @pytest.mark.parametrize("choice", [None, "raise", "skip"])
 @pytest.mark.parametrize("dtype, size", [("f4", 1e19), ("f8", 1e154)])
 def test_the_silent_0_of_an_overflowed_loss_is_told_until_it_is_over(choice, dtype, size):
-    optimizer, told = SGD(0.1, optimizer=SGD(1e-3), on_nonfinite=choice), []
+    optimizer, told = SGD(0.1, optimizer=Adam(1e-3), on_nonfinite=choice), []
     for factor in (1.0, size, size, 1.0, size):
         params = {"w": th.tensor(factor * np.array([1.0, -2.0]), requires_grad=True, dtype=dtype)}
         loss = th.log(th.sum(th.square(params["w"])))
@@ -392,7 +392,7 @@ def test_the_silent_0_of_an_overflowed_loss_is_told_until_it_is_over(choice, dty
             warnings.simplefilter("always")
             optimizer.step(params)
         told.append(len(caught))
-        assert all("SGD.step: every gradient of the weights is exactly 0" in str(w.message) for w in caught)
+        assert all(str(w.message).startswith("SGD.step: every gradient of the weights is exactly 0") for w in caught)
     assert told == ([0, 1, 0, 0, 1] if choice else [0] * 5) and optimizer.t == 5
 
 

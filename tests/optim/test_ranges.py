@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from tinyhyper.optim.ranges import RangeWatch
 
 FRACTIONS = {"mu", "rho", "gamma", "beta1", "beta2"}
 ROWS = [(cls, row) for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW) for row in cls.table]
@@ -41,6 +42,16 @@ def test_a_hyperparameter_has_run_off_at_a_million_times_its_value_or_at_the_end
         optimizer = SGD(value, coordinates={"alpha": coordinate}, optimizer=SGD(1.0))
         found = told(optimizer, "alpha", number * (1.0 + (1e-7 if outside else -1e-7)))
         assert len(found) == outside and all("alpha of level 0 has run off to " in words for words in found)
+
+
+@pytest.mark.parametrize("coordinate", FAR)
+@given(value=st.floats(1e-3, 0.999) | st.floats(1.0, 1e9), end=st.sampled_from([0, 1]))
+def test_at_its_bound_itself_it_has_run_off(coordinate, value, end):
+    value = value if coordinate != "unit" else min(value, 0.999)
+    optimizer = SGD(value, coordinates={"alpha": coordinate}, optimizer=SGD(1.0))
+    bound = optimizer.hooks[RangeWatch]._bounds[0][1 + end]
+    assert math.isclose(bound, FAR[coordinate](optimizer.hyperparameters["alpha"])[end])
+    assert len(told(optimizer, "alpha", bound)) == 1
 
 
 @pytest.mark.parametrize("coordinate, value", [("log", 0.0), ("sqrt", 0.0), ("unit", 0.0), ("unit", 1.0)])
