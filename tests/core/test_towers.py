@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from small_model import loss_of, make_params
 
 import tinyhyper as th
+from tinyhyper.core.operation import Number
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, from_string
 
 OPTIMIZERS = (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)
@@ -164,6 +165,17 @@ def test_a_state_that_only_its_own_next_value_reads_is_kept():
 
 
 # Numbers.
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_number_of_a_tower_takes_on_the_dtype_of_an_array_and_stays_a_number_beside_numbers(dtype, first):
+    number, array = Number(np.array(0.5)), np.full(2, 3.0, dtype)
+    for other in (array, th.tensor(array), 3.0, 3):
+        found = number / other if first else other / number
+        plain = isinstance(other, (int, float))
+        assert (type(found) is Number) == plain and found.dtype == (np.float64 if plain else dtype)
+        np.testing.assert_allclose(found.numpy(), 0.5 / 3.0 if first else 6.0, 1e-7)
 
 
 @pytest.mark.parametrize("cls", OPTIMIZERS)
