@@ -112,7 +112,7 @@ def test_the_paths_add_up_to_what_backward_left_and_their_shares_to_one(stack, h
             shares = column(answer, "share")
             assert shares and not any(share.startswith("-0 ") for share in shares)
             ends = {(path.split(" → ")[0], path.split(" → ")[-1]) for path in column(answer, "path")}
-            name = answer.question.split()[2]
+            name = re.search(r"\S+\[\d+\]", answer.question)[0]
             assert ends == {(f"loss[{horizon}]", name)}
             total = sum(column(answer, "contribution"))
             graph = Graph(tape)
