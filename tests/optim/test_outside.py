@@ -57,6 +57,14 @@ def towers(draw, max_height=2):
     return replace(drawn, levels=(bottom._replace(options=options), *drawn.levels[1:]))
 
 
+@pytest.mark.parametrize("coordinate", COORDINATES)
+def test_a_number_of_the_loss_has_a_row_in_the_table_of_its_level(coordinate):
+    tower = SGD(0.1, horizon=2, outside={"decay": 0.5}, coordinates={"decay": coordinate}, optimizer=SGD(1e-3))
+    row = tower.table["decay"]
+    assert (row.default, row.coordinate.name, row.range) == (0.5, coordinate, (-np.inf, np.inf))
+    assert "decay" not in SGD.table
+
+
 @pytest.mark.either_backend
 @settings(max_examples=25)
 @given(towers())
