@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
-from tinyhyper.optim.ranges import RangeWatch
+from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, Hyperparameter, RMSProp
+from tinyhyper.optim.ranges import RangeWatch, admits
 
 FRACTIONS = {"mu", "rho", "gamma", "beta1", "beta2"}
 ROWS = [(cls, row) for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW) for row in cls.table]
@@ -59,6 +59,12 @@ def test_what_is_tuned_does_not_begin_on_an_end_of_its_coordinate(coordinate, va
     words = rf"^SGD: alpha={value} is outside \(0, \w+\), the range of {coordinate} coordinates"
     with pytest.raises(th.ArgumentError, match=words):
         SGD(value, coordinates={"alpha": coordinate}, optimizer=SGD(1.0))
+
+
+@pytest.mark.parametrize("default, any_value", [(-0.1, True), (0.0, False), (0.5, False), (1.0, False), (1.1, True)])
+def test_a_default_outside_the_range_admits_any_value_and_one_on_its_ends_does_not(default, any_value):
+    row = Hyperparameter(default, range=(0.0, 1.0))
+    assert admits(row, 2.0) == admits(row, -1.0) == any_value and admits(row, 0.0) and admits(row, 1.0)
 
 
 @given(mu=st.floats(-1.0, 2.0) | st.sampled_from([-1e-9, 0.0, 1.0 - 1e-9, 1.0]))
