@@ -221,6 +221,13 @@ def test_two_towers_fit_a_slide_and_its_smallest_letters_can_be_read(height, lev
             assert collisions(root) == []
 
 
+@given(st.integers(3, 12), st.integers(0, 5))
+def test_names_of_gradients_stand_whole_beside_long_numbers(steps, seed):
+    pair = (taped(stack, steps=steps, seed=seed) for stack in ("adam(0.02)", "adam(0.02)/sgd(1e-3)"))
+    said = [text for text, _ in texts(drawn(*pair)) if "∂loss" in text]
+    assert {"∂loss/∂u(beta1)", "∂loss/∂u(beta2)"} <= {*said} and not any("…" in text for text in said)
+
+
 def test_a_fixed_hyperparameter_has_a_box_of_its_own_beside_the_tuned_one_of_the_other_recording():
     root = drawn(taped("sgd(0.05)/sgd(0.05)"), taped("sgd(0.05)"))
     said = [text for text, _ in texts(root)]

@@ -58,10 +58,12 @@ class Layout:
     room: for texts beside bands.  after: how far gradients stand from the next step.
     gaps: between lanes, and where they are closer.  old, pill: down from the top of a box: the upper track, a gradient.
     before: between values and their gradients.  up: where arrows run up there: from values, for backward(), kept.
+    widest: as wide as the picture may become.
     """
 
     gaps, old, pill = (GAP, CLOSE, TIGHT), 14, 26
     before, up = 32, [8, 14, 22]
+    widest: float = SLIDE
 
     def __init__(
         self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, room: Room = ROOM
@@ -77,7 +79,7 @@ class Layout:
         self.past = ASIDE * any(map(self._nearer, shown.arrows))  # and so do those past a box
         self.pill += self.past
         self.pill += 12 * any(arrow.flow == "asked" for arrow in shown.arrows)  # and what arrives stands between
-        self.boxed = self.bars
+        self.boxed = self._boxed(shown)
         self.few = FEW
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
         more = ceil(max(room.before, 0))
@@ -99,11 +101,15 @@ class Layout:
                 self._stack(lanes, gap)
         self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - LAST if self.narrow else 0)
 
+    def _boxed(self, shown: Figure) -> set[int]:
+        """The lanes whose fixed hyperparameters have a box of their own."""
+        return self.bars
+
     def _widths(self, needs: tuple[float, float]) -> tuple[float, float]:
-        """How wide boxes are: as their texts need, while the picture is no wider than a slide."""
+        """How wide boxes are: as their texts need, while the picture is not too wide."""
         wide, round_ = (max(least, ceil(need)) for least, need in zip(NARROW, needs))
         values, gradients = len(self.steps), len(self.steps) - self.narrow
-        room = SLIDE - HEADER - (self.before + self.after) * gradients - LAST * self.narrow
+        room = self.widest - HEADER - (self.before + self.after) * gradients - LAST * self.narrow
         over = values * wide + gradients * round_ - room
         if over > 0 and gradients and values * NARROW[0] + gradients * NARROW[1] <= room:
             less = min(ceil(over / gradients), round_ - NARROW[1])

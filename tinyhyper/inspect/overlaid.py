@@ -14,23 +14,29 @@ from .rows import SMALL
 from .shapes import FIXED, Arrow, Box, Figure
 
 LEAST = 12  # the size of small letters on a slide
-RAIL, SIDE = 4, 12  # how far below a lane its constants' line runs, and how far left of the steps it begins
+CLOSE, SIDE = 26, 12  # between lanes; how far left of the steps a lane's line of constants begins
+RAIL, NEAR = 9, 4  # how far below a lane it runs, and where arrows past a box run there, too
 COLUMNS = (0, 190, 320, 430)  # of the table, from the right: where its numbers end
 
 
 class Lanes(Layout):
     """Closer lanes: no number of a cut stands between them, and the lines of constants run there, from the left."""
 
-    gaps, old, pill = (26, 26, 26), 12, 22
+    gaps, old, pill = (CLOSE + RAIL, CLOSE, CLOSE), 12, 22
     before, up = 46, [8, 21, 35]  # bands run there side by side
+    widest = SLIDE * SMALL / LEAST  # in letters as small as they may be
 
-    def __init__(self, shown: Figure, *how: Any) -> None:
-        super().__init__(shown, *how)
-        self.boxed = {arrow.source.lane for arrow in shown.arrows if arrow.source.step == FIXED}
+    def _boxed(self, shown: Figure) -> set[int]:
+        return {arrow.source.lane for arrow in shown.arrows if arrow.source.step == FIXED}
+
+    def _gap(self, lane: int, gap: float) -> float:
+        """More than CLOSE only below a lane whose constants' line runs there, if no arrow past a box needs the room."""
+        rail = lane in self.boxed - self.bars and not self.skips
+        return super()._gap(lane, gap if rail else min(gap, CLOSE))
 
     def rail(self, lane: int) -> float:
         """Where the line of a lane's constants runs."""
-        return self.y[lane] + self.high[lane] / 2 + RAIL
+        return self.y[lane] + self.high[lane] / 2 + (NEAR if self.skips else RAIL)
 
     def lines(self, lane: int) -> int:
         """For how many lines there is room below a lane's heading."""
@@ -52,7 +58,7 @@ class Lanes(Layout):
         if source.kind == target.kind == "gradient" and source.lane < target.lane and source.step < target.step:
             x0, y0 = self.center(source)
             side = x0 + self.round / 2
-            y = self.y[target.lane] + self.high[target.lane] / 2 + RAIL + 6  # it passes boxes between the lanes
+            y = self.rail(target.lane) + 6  # it passes boxes between the lanes
             path = f"M{side:g} {y0 - 8:g} H{side + 14:g} V{y:g} H{x1:g} V{y1 + self.height(target) / 2:g}"
             return Route(path, (x1, y))
         values = source.kind == target.kind == "values"
