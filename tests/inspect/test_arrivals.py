@@ -16,8 +16,8 @@ from tinyhyper.inspect.graph import Graph
 def told(tape):
     """By cut and name, what `arrivals` says."""
     graph = Graph(tape)
-    found = {(one.cut, graph.tuned(one.place)): one.value for one in arrivals(tape)}
-    assert len(found) == len(arrivals(tape))
+    found = {(one.cut, graph.tuned(one.place)): one.value for one in arrivals(Graph(tape))}
+    assert len(found) == len(arrivals(Graph(tape)))
     return found
 
 
@@ -70,18 +70,18 @@ def test_in_windows(text):
 def test_in_float32_and_in_a_graph_without_steps():
     agree(trained("adam/sgd", 3, {"w": np.ones(3, np.float32)}, ghosts=True), rel=1e-6)
     agree(tape := crossing())
-    assert [(one.place, one.value) for one in arrivals(tape)][0] == ((1, 0), pytest.approx(asked(tape)[0, "b"]))
+    assert [(one.place, one.value) for one in arrivals(Graph(tape))][0] == ((1, 0), pytest.approx(asked(tape)[0, "b"]))
 
 
 def test_numbers_come_first_and_without_ghosts_nothing_is_known():
     tape = trained("sgd(0.1)/sgd(0.01)", 2, ghosts=True)
     graph = Graph(tape)
-    assert [(one.cut, graph.name(one.place)) for one in arrivals(tape)][:2] == [(0, "alpha[0]"), (2, "w[0]")]
-    assert arrivals(by_hand()) == [] and arrivals(th.inspect.Recording.from_json(tape.to_json())) == []
+    assert [(one.cut, graph.name(one.place)) for one in arrivals(Graph(tape))][:2] == [(0, "alpha[0]"), (2, "w[0]")]
+    assert arrivals(Graph(by_hand())) == [] and arrivals(Graph(th.inspect.Recording.from_json(tape.to_json()))) == []
 
 
 def test_what_a_skipped_step_left_is_not_finite():
-    found = [one.value for one in arrivals(skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True))]
+    found = [one.value for one in arrivals(Graph(skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True)))]
     assert not np.isfinite(found).all() and np.isfinite(found).any()
 
 
@@ -108,13 +108,13 @@ def test_without_any_cut_gradients_are_those_of_a_run_that_makes_none(start, rat
             loss.backward()
     begun, losses = looped(start, rate, cut=False)
     true = [size(gradient.numpy()) for gradient in th.gradients(sum(losses), begun)]
-    leaves = {place: value for place, value, _ in uncut(tape).places if tape.node(place).kind == "leaf"}
+    leaves = {place: value for place, value, _ in uncut(Graph(tape)).places if tape.node(place).kind == "leaf"}
     assert [leaves[place] for place in sorted(leaves)] == pytest.approx(true, rel=1e-9, abs=1e-12)
 
 
 def sums(tape):
     """That one sweep from all losses finds what a sweep from each adds up to."""
-    each, found = arrived(Rerun(tape, opened={cut.number for cut in tape.cuts}, ghosts=True)), uncut(tape)
+    each, found = arrived(Rerun(tape, opened={cut.number for cut in tape.cuts}, ghosts=True)), uncut(Graph(tape))
     for known, rows in ((each.places, found.places), (each.cuts, found.cuts)):
         assert rows
         for key, value, nil in rows:
@@ -138,9 +138,10 @@ def test_without_any_cut_in_windows_and_at_gates(text):
 
 def test_without_any_cut_what_is_0_up_to_rounding_is_marked_and_skipped_steps_send_nothing():
     tape = trained("adam(0.01)/sgd(1e-9)", 2, ghosts=True)
-    graph, found = Graph(tape), uncut(tape)
+    graph = Graph(tape)
+    found = uncut(graph)
     assert [nil for place, _, nil in found.places if graph.name(place) == "beta1[1]"] == [True]
     assert [nil for place, _, nil in found.places if graph.name(place) == "alpha[1]"] == [False]
-    values = [value for _, value, _ in uncut(skipping(ghosts=True)).places]
+    values = [value for _, value, _ in uncut(Graph(skipping(ghosts=True))).places]
     assert len(values) > 5 and np.isfinite(values).all()
-    assert uncut(by_hand()) == Uncut([], []) == uncut(th.inspect.Recording.from_json(tape.to_json()))
+    assert uncut(Graph(by_hand())) == Uncut([], []) == uncut(Graph(th.inspect.Recording.from_json(tape.to_json())))

@@ -200,13 +200,13 @@ def test_an_operation_that_is_too_long_is_drawn_without_its_equation():
     drawn = inspect.svg(tape, inside="loss")
     words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
     assert "loss[0], as long makes it" in words and not any(" = " in text for text in words)
-    assert {text for found in formulas(tape).values() for text in found["texts"]} == {""}
+    assert {text for found in formulas(Graph(tape)).values() for text in found["texts"]} == {""}
 
 
 def test_a_page_has_a_formula_for_each_fused_operation():
     tape = trained("adam/sgd", loss=squares)
-    assert [*formulas(tape)] == [node.number for node in tape.nodes if node.inside is not None]
-    assert all(found["boxes"] for found in formulas(tape).values())
+    assert [*formulas(Graph(tape))] == [node.number for node in tape.nodes if node.inside is not None]
+    assert all(found["boxes"] for found in formulas(Graph(tape)).values())
 
 
 @pytest.mark.parametrize("name, text", [("negative", "-(a + b)"), ("reciprocal", "1 / (a + b)")])

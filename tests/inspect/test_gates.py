@@ -15,7 +15,7 @@ from tinyhyper import inspect
 from tinyhyper.inspect import Recording
 from tinyhyper.inspect.captions import LEGEND
 from tinyhyper.inspect.figure import figure
-from tinyhyper.inspect.graph import flow_in
+from tinyhyper.inspect.graph import Graph, flow_in
 from tinyhyper.inspect.passes import passes
 from tinyhyper.inspect.text import GATE
 
@@ -32,7 +32,7 @@ def test_a_loss_stops_at_the_gates_that_are_told(steps, horizon, how):
     """A second run has gates of its own: with ghosts, it says where the gradient of each loss arrives."""
     known, again = (penalized(steps, horizon, ghosts, how) for ghosts in (False, True))
     assert known.gates == again.gates and len(known.gates) == steps == len(gated(known))
-    for one, other in zip(passes(known), passes(again), strict=True):
+    for one, other in zip(passes(Graph(known)), passes(Graph(again)), strict=True):
         found, true = ({stop.place for stop in each.stops if stop.place} for each in (one, other))
         assert found == true
 

@@ -151,7 +151,7 @@ def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_s
 def test_without_any_cut_each_number_is_that_of_no_cut_made(reader, text):
     """They were those of each cut alone, while the mode promised what its name says."""
     tape = recorded(text, 4, {"u": [0.8, -0.1], "b": 0.5}, ghosts=True)
-    graph, found = Graph(tape), uncut(tape)
+    graph, found = Graph(tape), uncut(Graph(tape))
     past = {cut: (value, nil) for cut, value, nil in found.cuts}
     reader.open(tape)
     reader.ask("explorer.go(2, false); explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)")
@@ -191,7 +191,7 @@ def test_a_backward_pass_has_the_recorded_numbers_without_any_cut_too(reader, ta
     reader.ask("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true); explorer.calm = true")
     reader.ask("explorer.go(1, false); explorer.pass(); explorer.advance(Infinity)")
     edges = "explorer.cy.edges('.stopped').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
-    graph, past, seen = Graph(tape), {cut: value for cut, value, _ in uncut(tape).cuts}, 0
+    graph, past, seen = Graph(tape), {cut: value for cut, value, _ in uncut(Graph(tape)).cuts}, 0
     zero = vanishing(graph)
     for cuts, label in reader.ask(f"return {edges}"):
         if len(cuts) == 1 and tape.cuts[cuts[0]].severed:

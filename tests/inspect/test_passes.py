@@ -70,7 +70,7 @@ def where(one):
 
 def follows_the_sweep(tape, orders):
     """Whether the stops of each pass come in the order in which a sweep from its loss came to the nodes."""
-    for one in passes(tape):
+    for one in passes(Graph(tape)):
         serials = [tape.node(stop.place).serial for stop in one.stops if stop.place is not None]
         serials = [serial for serial in serials if serial is not None]  # a gradient in `.grad` has no node of its own
         orders_here = [order for order in orders if serials[0] in order]
@@ -86,7 +86,7 @@ def follows_the_sweep(tape, orders):
 def test_the_stops_come_in_the_order_of_the_sweep(stack, ghosts, create_graph):
     (tape, *_), orders = swept(lambda: run(stack, ghosts=ghosts, create_graph=create_graph))
     follows_the_sweep(tape, orders)
-    assert {tape.node(one.loss).step for one in passes(tape)} == {0, 1, 2}
+    assert {tape.node(one.loss).step for one in passes(Graph(tape))} == {0, 1, 2}
 
 
 @given(HORIZONS, st.booleans())
@@ -102,7 +102,7 @@ WINDOWS = HORIZONS.map(lambda horizon: lambda ghosts: windowed(horizon, ghosts))
 @given(RUNS | WINDOWS)
 def test_each_stop_is_the_same_without_ghosts(make):
     """A recording says where gradients flow and which cuts stop them; the second run only adds numbers."""
-    haunted, bare = passes(make(True)), passes(make(False))
+    haunted, bare = passes(Graph(make(True))), passes(Graph(make(False)))
     assert [*map(where, haunted)] == [*map(where, bare)]
     pairs = [pair for one, other in zip(haunted, bare) for pair in zip(one.stops, other.stops)]
     assert all(other.value in (None, one.value) or np.isclose(other.value, one.value) for one, other in pairs)
@@ -117,7 +117,7 @@ def test_the_numbers_are_those_of_this_loss_alone(factors, value):
         y = th.multiply(x, 3.0)
         for factor in factors:
             (y * factor + y.detach("held") * 2.0 * factor).backward(retain_graph=True)
-    for one, factor in zip(passes(tape), factors):
+    for one, factor in zip(passes(Graph(tape)), factors):
         values = {stop.place: stop.value for stop in one.stops if stop.cut is None}
         assert one.stops[0].place == one.loss and one.stops[0].value == 1.0
         assert [values[place] for place in values if tape.node(place).kind == "leaf"] == [pytest.approx(3 * factor)]
@@ -133,7 +133,7 @@ def test_a_tape_may_begin_anywhere(tower, step, part, ghosts):
     def told(tape):
         graph = Graph(tape)
         return [
-            [(stop.cut is None, *named(graph, stop), stop.value) for stop in one.stops] for one in passes(tape)[-2:]
+            [(stop.cut is None, *named(graph, stop), stop.value) for stop in one.stops] for one in passes(graph)[-2:]
         ]
 
     def named(graph, stop):
@@ -160,7 +160,7 @@ def test_a_tape_may_begin_in_a_replayed_run_or_after_a_rewind(text):
 
 def test_of_a_tape_from_json_the_stops_are_the_same():
     tape = trained("adam/sgd", 3, ghosts=True)
-    assert passes(Recording.from_json(tape.to_json())) == passes(tape)
+    assert passes(Graph(Recording.from_json(tape.to_json()))) == passes(Graph(tape))
 
 
 def test_what_is_known_without_ghosts_is_what_backward_left_alone():
@@ -168,7 +168,7 @@ def test_what_is_known_without_ghosts_is_what_backward_left_alone():
     with th.record() as tape:
         (x * y).backward()
         (x * 3.0).backward()
-    first, second = passes(tape)
+    first, second = passes(Graph(tape))
     assert [stop.value for stop in first.stops] == [None, 2.0, 2.0]
     assert [stop.value for stop in second.stops] == [None, None]  # .grad holds the sum
 
@@ -176,7 +176,7 @@ def test_what_is_known_without_ghosts_is_what_backward_left_alone():
 def test_a_pass_ends_where_the_recorded_sweep_of_a_window_did():
     tape = windowed(2, True)
     ends = sweeps(tape)
-    for one in passes(tape):
+    for one in passes(Graph(tape)):
         assert not ends[one.loss] or set(ends[one.loss]) <= set(where(one))
 
 

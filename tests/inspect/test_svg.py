@@ -533,7 +533,8 @@ def test_the_arrow_of_a_cut_that_is_left_out_tells_what_arrives_and_keeps_off_gr
     cut = data.draw(st.sampled_from(cuts))
     root = ElementTree.fromstring(inspect.without(tape, cut).svg())
     (line,) = [points(path.get("d")) for path in classes(root, "th-asked")]
-    loss = next(Graph(tape).name(one.loss) for one in passes(tape) if cut.number in [stop.cut for stop in one.stops])
+    graph = Graph(tape)
+    loss = next(graph.name(one.loss) for one in passes(graph) if cut.number in [stop.cut for stop in one.stops])
     arrives = f"{'norm ' * bool(cut.shape)}{short(cut.ghost)} of {loss} arrives"
     (told,) = [place for text, place in texts(root) if text == arrives]
     assert told[0] > line[:, 0].min() and 0 < told[1] - line[0][1] < 12

@@ -12,7 +12,7 @@ import numpy as np
 from .ghosts import Rerun, cotangents, size, sweeps
 from .graph import Graph
 from .passes import bound
-from .records import Place, Recording
+from .records import Place
 
 ROLES = ("weights", "hyperparameter")
 
@@ -29,13 +29,13 @@ class Arrival:
     value: float
 
 
-def arrivals(tape: Recording) -> list[Arrival]:
+def arrivals(graph: Graph) -> list[Arrival]:
     """Of each cut, the gradients that would differ without it, numbers first; none where ghosts were not recorded.
 
     They are those of weights, hyperparameters, and values with a name in the code. The ghost of a cut is swept on from
     the value that was cut: as much as this arrives in addition.
     """
-    tape.read()
+    tape = graph.tape
     if tape.ghosts is None or not tape.ghosts.passes:
         return []
     rerun, stops = Rerun(tape), sweeps(tape)
@@ -51,7 +51,6 @@ def arrivals(tape: Recording) -> list[Arrival]:
     places = tape.ghosts.places
     without = {key: np.asarray(places.get(key[1], 0.0) + part) for key, part in more.items()}
     known = {key: places[key[1]] for key in more if key[1] in places}
-    graph = Graph(tape)
     differ = [key for key in more if key not in known or not graph.alike(key[1], known[key], without[key])]
     order = sorted(differ, key=lambda key: (key[0], more[key].ndim > 0, key[1]))
     return [Arrival(cut, place, size(without[cut, place])) for cut, place in order]
@@ -69,12 +68,12 @@ class Uncut:
     cuts: list[tuple[int, float, bool]]
 
 
-def uncut(tape: Recording) -> Uncut:
+def uncut(graph: Graph) -> Uncut:
     """What gradients would be if no cut were made; none where ghosts were not recorded.
 
     They are of the values of which `arrivals` tells. The losses of steps that were skipped send nothing.
     """
-    tape.read()
+    tape = graph.tape
     found = Uncut([], [])
     if tape.ghosts is None or not tape.ghosts.passes:
         return found
@@ -92,7 +91,6 @@ def uncut(tape: Recording) -> Uncut:
             for edge, part in cotangents(rerun, begun, stops[loss]):
                 if edge in places or edge in cuts:
                     sums[edge] = sums[edge] + part
-    graph = Graph(tape)
     for edge, whole in sums.items():
         value = size(np.asarray(whole))
         if edge in places:

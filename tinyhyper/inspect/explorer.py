@@ -73,11 +73,11 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
     if at > tape.steps:
         raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
     with waiting(f"making a page of {tape.steps} steps"):
-        held = file(tape)
+        held, graph = file(tape), Graph(tape)
         other = {} if beside is None else curves(beside, alive(beside))
         views = {
-            "formulas": formulas(tape), "curves": together(curves(tape, held.alive), other, at), "sweeps": passes(tape),
-            "arrivals": arrivals(tape), "uncut": uncut(tape), "noughts": _noughts(Graph(tape)),
+            "formulas": formulas(graph), "curves": together(curves(tape, held.alive), other, at),
+            "sweeps": passes(graph), "arrivals": arrivals(graph), "uncut": uncut(graph), "noughts": _noughts(graph),
             "at": None if beside is None else at,
         }  # fmt: skip
         return _filled("page.html", SCRIPTS, tape.title or "A recording", {"tape": dumps(held), "views": dumps(views)})

@@ -35,7 +35,8 @@ def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> l
     > 0.
     A graph without optimizer steps is drawn whole. Raises ArgumentError if no backward pass began in that step.
     """
-    graph, found = Graph(tape), passes(tape)
+    graph = Graph(tape)
+    found = passes(graph)
     steps = sorted({tape.node(one.loss).step for one in found})
     if not steps:
         raise ArgumentError("frames: this recording holds no backward pass; record loss.backward() with the loss")

@@ -215,7 +215,7 @@ def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answ
         text = f"{name} is a constant: no level above tunes it, so it gets no gradient."
     elif place in graph.losses:
         begin, text = "", f"A backward pass begins at {name}. Paths lead from there to the values that it depends on."
-    elif any(stop.place == place for one in passes(graph.tape) for stop in one.stops):
+    elif any(stop.place == place for one in passes(graph) for stop in one.stops):
         begin, text = "", f"A backward pass went through {name}. It is not a leaf: retain_grad() keeps its gradient."
     elif kept:
         text = (

@@ -88,10 +88,9 @@ class Rule:
         return {"texts": self.equation.texts, "outputs": self.equation.outputs, "boxes": boxes, **own}
 
 
-def formulas(tape: Recording) -> dict[int, dict[str, Any]]:
+def formulas(graph: Graph) -> dict[int, dict[str, Any]]:
     """Of each fused operation, by its node, what the explorer shows where it is opened."""
-    graph = Graph(tape)  # of an operation before the recording not all outputs may be known
-    found = equations(graph, [node.number for node in tape.nodes if node.kind == "operation"])
+    found = equations(graph, [node.number for node in graph.nodes if node.kind == "operation"])
     return {number: Rule(graph, number, own).page() for number, own in found.items()}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .ghosts import Arrival, size, sweeps
 from .graph import Graph
-from .records import Cut, Edge, Place, Recording, walk
+from .records import Cut, Edge, Place, walk
 
 
 @dataclass(slots=True)
@@ -33,12 +33,12 @@ class Pass:
     stops: list[Stop]
 
 
-def passes(tape: Recording) -> list[Pass]:
+def passes(graph: Graph) -> list[Pass]:
     """The backward passes of a recording, by their losses, oldest first.
 
     The stops stand in the order of the recorded sweep. With ghosts, there is one at each cut that has a ghost.
     """
-    graph = Graph(tape)
+    tape = graph.tape
     again = {} if tape.ghosts is None else tape.ghosts.passes
     found = {
         loss: _ordered(graph, again[loss] if loss in again else _reached(graph, loss, ends))
