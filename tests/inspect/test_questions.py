@@ -402,6 +402,16 @@ def test_the_step_that_left_the_range_is_named():
     assert "It did not" in inspect.left_range(run("sgd/sgd")[0], "alpha").text
 
 
+@given(st.integers(1, 6), st.integers(0, 3))
+def test_what_is_outside_its_range_later_is_told_with_the_last_of_it(steps, seed):
+    answer = inspect.left_range(run("sgd(3)/sgd(5)", steps=steps, seed=seed)[0], "alpha")
+    outside = [name for name, _, how in answer.rows if how.startswith("outside")]
+    told = re.search(r" Outside, too, (?:is|are (\d+) later values, the last) (alpha\[\d+\]): ", answer.text)
+    assert (told is not None) == (len(outside) > 1)
+    if told:
+        assert told[2] == outside[-1] and int(told[1] or 1) == len(outside) - 1
+
+
 def test_the_first_value_that_is_not_finite_is_named_with_what_it_read():
     x = th.tensor([4.0, 0.0], requires_grad=True)
     with th.record() as tape:

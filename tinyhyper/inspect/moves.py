@@ -137,6 +137,7 @@ def left_range(tape: Recording, of: str) -> Answer:
         return Answer(question, text, columns, rows)
     place, name, span = gone
     rows = [(row[0], number, row[2]) for row, number in zip(rows, apart([row[1] for row in rows]))]
+    outside = [(name, number) for name, number, how in rows if how.startswith("outside")]
     old, gradient, by, rates, factors = _move(graph, place)
     text = (
         f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}, outside its range of "
@@ -150,6 +151,10 @@ def left_range(tape: Recording, of: str) -> Answer:
             f"This step of {signed(change)} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
+    if len(outside) > 1:
+        (last, number), others = outside[-1], len(outside) - 1
+        are = "is" if others == 1 else f"are {others} later values, the last"
+        text += f" Outside, too, {are} {last}: {short(number)}."
     moves = [] if gradient is None else [(gradient, place)]
     asked = [place, *rates, *[slope for slope, _ in moves]]
     scene = Scene(tape, question, text, [place], asked=asked, moves=moves, numbers=factors)
