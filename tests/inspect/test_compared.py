@@ -228,6 +228,11 @@ def test_names_of_gradients_stand_whole_beside_long_numbers(steps, seed):
     assert {"∂loss/∂u(beta1)", "∂loss/∂u(beta2)"} <= {*said} and not any("…" in text for text in said)
 
 
+def test_by_how_much_values_differ_that_are_printed_alike_is_said():
+    said = [text for text, _ in texts(drawn(taped("adam(0.02)"), taped("adam(0.02)/sgd(1e-3)")))]
+    assert any(re.fullmatch(r"beta2 moved by \S+, from \[2\] to \[3\]", text) for text in said)
+
+
 def test_a_fixed_hyperparameter_has_a_box_of_its_own_beside_the_tuned_one_of_the_other_recording():
     root = drawn(taped("sgd(0.05)/sgd(0.05)"), taped("sgd(0.05)"))
     said = [text for text, _ in texts(root)]

@@ -219,12 +219,11 @@ class Captions:
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {reached}."
 
     def notes(self) -> list[str]:
-        """Of one recording, how values differ that are printed alike, by which lines of code the cuts were made, and
+        """How values differ that are printed alike; of one recording, by which lines of code the cuts were made, and
         what its picture is to say.
         """
-        if self.figure.alone is not None:
-            return []
-        return [*self._differences()[:FEW], *filter(None, [self._made()]), *self.figure.notes]
+        differ = self._differences()[:FEW]
+        return differ if self.figure.alone is not None else [*differ, *filter(None, [self._made()]), *self.figure.notes]
 
     def _differences(self) -> list[str]:
         """By how much a value differs from the one before, where both are printed alike."""
