@@ -5,6 +5,7 @@ Kernels stay in the user's cache folder, so that only the first run of the suite
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("tinyhyper"), max_examples=10)
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

@@ -133,15 +133,7 @@ def interrupt_at_lines(action, exact, horizon, apart):
     assert line > 5 * apart and not interrupt.reached
 
 
-@pytest.fixture
-def ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background of a shell, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_ctrl_c_in_the_midst_of_many_steps(ctrl_c):
+def test_ctrl_c_in_the_midst_of_many_steps():
     """It comes within a moment, after whole steps; and the rest leads to where all at once would have."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((100_000, 4, 3)), rng.standard_normal((100_000, 4, 2))
