@@ -106,12 +106,9 @@ def _leg(arrow: Arrow) -> bool:
 def _rising(arrow: Arrow, step: int) -> float:
     """How far beside the boxes of a step an arrow runs up to a gradient there; where none does, as far as gradients."""
     source, target = arrow.source, arrow.target
-    if target.kind == "gradient" and source.step == target.step == step:
-        if source.kind == "loss":
-            return Layout.up[2 if arrow.flow == "kept" else 1]
-        if source.lane < target.lane:
-            return Layout.up[0]
-    return Layout.before
+    across = 0 if source.kind != "loss" else 2 if arrow.flow == "kept" else 1
+    there = target.kind == "gradient" and source.step == target.step == step
+    return Layout.up[across] if there and (across or source.lane < target.lane) else Layout.before
 
 
 def _both(names: str, text: str) -> str:
