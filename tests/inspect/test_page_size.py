@@ -1,5 +1,6 @@
 """How much a page holds and what making it takes, for each step."""
 
+import gc
 import sys
 from unittest.mock import patch
 
@@ -21,6 +22,16 @@ def test_each_step_adds_the_same_few_bytes(ghosts):
     small, large = sizes[1] - sizes[0], sizes[2] - sizes[1]
     assert large < 2.2 * small  # seconds have more digits, or fewer
     assert none < 300_000 and none + 3 * large < 700_000  # of 300 steps
+
+
+def test_a_page_is_made_without_a_search_for_cycles_in_its_recording():
+    tape, searches = trained(TOWER, 40, ghosts=True), []
+    gc.callbacks.append(lambda phase, found: searches.append(phase))
+    try:
+        page(tape)
+    finally:
+        del gc.callbacks[-1]
+    assert searches.count("start") <= 1 and gc.isenabled()  # one may follow at its end
 
 
 def instructions(call):

@@ -7,7 +7,8 @@ The checks need NumPy alone. The hypothesis strategies, which need the extra `te
 from importlib import import_module
 from typing import Any
 
-from .alive import alive, collector_off, nothing_alive
+from ..collector import collector_off
+from .alive import alive, nothing_alive
 from .check import check_gradients
 from .hypergradients import check_hypergradients
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator
 from typing import Any
 
+from ..collector import collector_off
 from ..core.tape import Node
 from ..core.tensor import Tensor
 from ..errors import LeakError
@@ -26,18 +26,6 @@ def alive(*kinds: type) -> int:
 def living(*kinds: type) -> list[Any]:
     """All objects of these classes. By their type: a weak proxy of what is gone has no class to ask."""
     return [x for x in gc.get_objects() if issubclass(type(x), kinds)]
-
-
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Within, nothing is freed but by its last reference going away."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 class nothing_alive(ContextDecorator):
